@@ -1,0 +1,1 @@
+"""How we measure: ranking metrics, splits, experiments, off-policy estimates."""

@@ -1,0 +1,32 @@
+"""The errors that a user of Attune can cause, and can mend."""
+
+
+class AttuneError(Exception):
+    """A mistake in what was given; the message says what was given, what is allowed and what to do.
+
+    Commands print the message and exit with status 2; the service answers with ``status`` and a JSON body.
+    """
+
+    status = 400
+
+
+class InvalidInput(AttuneError):
+    """A value, a file or a configuration key is not what is allowed there."""
+
+
+class NotFound(AttuneError):
+    """Something named does not exist (an item, a snapshot, a bundle, a recipe, a model)."""
+
+    status = 404
+
+
+class Corrupt(AttuneError):
+    """Stored data is damaged, incomplete, or was written by a newer version."""
+
+    status = 503
+
+
+class Unavailable(AttuneError):
+    """Something needed is missing at the moment (no bundle promoted yet, a port taken)."""
+
+    status = 503

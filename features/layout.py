@@ -1,0 +1,48 @@
+"""Where run-time data lies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The folders and files below one run-time folder (``var/`` unless told otherwise)."""
+
+    root: Path
+
+    @property
+    def database(self) -> Path:
+        """The SQLite database: live events and the catalog."""
+        return self.root / "attune.db"
+
+    @property
+    def history(self) -> Path:
+        """The Parquet event history, one folder a day: ``day=2017-12-04/``."""
+        return self.root / "events"
+
+    @property
+    def rejects(self) -> Path:
+        """One file for each import that had bad rows."""
+        return self.root / "rejects"
+
+    @property
+    def snapshots(self) -> Path:
+        """One folder for each snapshot, named by its content hash."""
+        return self.root / "snapshots"
+
+    @property
+    def bundles(self) -> Path:
+        """One folder for each bundle that was promoted, named by its ``bundle_id``."""
+        return self.root / "bundles"
+
+    @property
+    def champion(self) -> Path:
+        """A one-line file that holds the ``bundle_id`` now served; replaced atomically."""
+        return self.root / "champion"
+
+    @property
+    def mlflow(self) -> Path:
+        """The MLflow database and its artifacts."""
+        return self.root / "mlflow"

@@ -1,0 +1,1 @@
+"""How we answer: the pipeline from a query to a ranking, and the service around it."""

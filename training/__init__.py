@@ -1,0 +1,1 @@
+"""How we learn: fitting, tuning, tracking and promoting models."""
