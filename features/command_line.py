@@ -22,7 +22,7 @@ def run(app: typer.Typer, name: str) -> None:
     try:
         app(prog_name=f"python -m {name}")
     except AttuneError as error:
-            console.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
+        console.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
         sys.exit(2)
     except KeyboardInterrupt:
         console.print("stopped")
