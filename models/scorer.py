@@ -10,11 +10,15 @@ from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from features.events import STANDARD_EVENT_TYPES
 from features.interactions import History, IntArray
 from features.settings import Settings
 
 Scores = NDArray[np.float32]
 Arrays = Mapping[str, NDArray[Any]]
+
+PURCHASE = STANDARD_EVENT_TYPES.index("purchase")
+DAY_S = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,10 @@ class Scorer(Protocol):
     def scores(self, history: History, items: IntArray, now: datetime) -> Scores:
         """Return the score of each of ``items``; shape (len(items),), finite, higher is better, 0 for nothing known."""
 
+    def contributions(self, history: History, items: IntArray, now: datetime) -> dict[str, Scores]:
+        """Return the named parts that add up to ``scores``, each of shape (len(items),)."""
+        return {self.name: self.scores(history, items, now)}
+
     def candidates(self, history: History, n: int, now: datetime) -> IntArray:
         """Return at most ``n`` items that score above 0, best first, none twice, never padded."""
 
@@ -65,3 +73,29 @@ class Scorer(Protocol):
 
         ``parts`` holds the scorers that it is composed of, by name; most have none.
         """
+
+
+def interaction_weights(
+    history: History, event_weights: NDArray[np.float32], half_life_days: float, now: datetime
+) -> NDArray[np.float32]:
+    """Return what each interaction weighs at ``now``; shape (len(history),).
+
+    That is the weight of its event type, halved every ``half_life_days`` of age. A return weighs the negative of a
+    purchase, and a purchase of 0 pieces weighs nothing. ``event_weights`` is indexed by the code of the event type.
+    """
+    age_days = (now.timestamp() - history.timestamp_s) / DAY_S
+    sign = np.where(history.event_type == PURCHASE, np.sign(history.quantity), np.where(history.quantity < 0, -1, 1))
+    return (event_weights[history.event_type] * sign * 0.5 ** (age_days / half_life_days)).astype(np.float32)
+
+
+def event_weights(event_types: tuple[str, ...], weights: Mapping[str, float]) -> NDArray[np.float32]:
+    """Return the weight of each event type in order of its code, 0 where ``weights`` names none."""
+    return np.array([weights.get(name, 0.0) for name in event_types], dtype=np.float32)
+
+
+def best_first(items: IntArray, scores: Scores, n: int) -> IntArray:
+    """Return those of ``items`` that score above 0, best first, at most ``n``; ties in the order given."""
+    positive = np.flatnonzero(scores > 0)
+    if len(positive) > n:
+        positive = np.sort(positive[np.argpartition(-scores[positive], n - 1)[:n]])
+    return items[positive[np.argsort(-scores[positive], kind="stable")]]

@@ -1,0 +1,238 @@
+"""What goes with what was bought: neighbours of the items of a history."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numba import njit
+from numpy.random import Generator
+from numpy.typing import NDArray
+from pydantic import Field, PositiveFloat, PositiveInt
+from scipy import sparse
+
+from features.interactions import History, IntArray
+from features.settings import Settings
+from features.snapshot import Snapshot
+from models.scorer import Arrays, Reason, Scorer, Scores, best_first, event_weights, interaction_weights
+
+FloatArray = NDArray[np.float32]
+
+
+class ItemToItemSettings(Settings):
+    """How neighbours are found, and how many are kept."""
+
+    neighbours: PositiveInt = 100
+    """Longest list of neighbours of one item."""
+    half_life_days: PositiveFloat = 60.0
+    """Age at which an interaction counts half, both for what goes together and in a history."""
+    own_exponent: float = Field(default=0.5, ge=0, le=1)
+    """How much an item's frequent company lowers the strength of each of its neighbours."""
+    neighbour_exponent: float = Field(default=0.5, ge=0, le=1)
+    """How much the popularity of a neighbour lowers its strength."""
+    recent_items: PositiveInt = 200
+    """How many of the items of a history count, the heaviest first."""
+    rare_value: PositiveInt = 2000
+    """Values of more items than this say nothing about what resembles an item that nobody chose."""
+
+
+@dataclass(frozen=True)
+class ItemToItem(Scorer):
+    """Scores an item by how strongly it goes with the items of the history.
+
+    Two items go together where the same person chose both; the strength is the decayed weight of those people,
+    divided by powers of the weight of either item (cosine at .5 and .5). An item that nobody chose has for
+    neighbours those that share its rare attribute values.
+
+    Attributes:
+        event_weights: float32, shape (event types,).
+        indptr: int64, shape (items + 1,); the neighbours of item ``i`` are at ``indptr[i]:indptr[i + 1]``.
+        indices: int32; the neighbours, the strongest first.
+        strength: float32; how strongly they go together, above 0.
+    """
+
+    name: ClassVar[str] = "item-to-item"
+
+    config: ItemToItemSettings
+    event_weights: FloatArray
+    indptr: NDArray[np.int64]
+    indices: IntArray
+    strength: FloatArray
+
+    @classmethod
+    def fit(cls, snapshot: Snapshot, config: ItemToItemSettings, rng: Generator) -> Self:
+        """Return the neighbours of the items of ``snapshot``."""
+        weights = event_weights(snapshot.manifest.event_types, snapshot.manifest.settings.event_weights)
+        rows = snapshot.interactions.all
+        weight = interaction_weights(rows, weights, config.half_life_days, snapshot.manifest.as_of)
+        people = sparse.csr_matrix(
+            (weight, (snapshot.interactions.users(), rows.item)),
+            shape=(snapshot.interactions.n_users, len(snapshot.items)),
+        )
+        people.data = np.maximum(people.data, 0)
+        people.eliminate_zeros()
+        people.data = np.sqrt(people.data)
+        together = _nearest(people, config.neighbours, config.own_exponent, config.neighbour_exponent)
+        return cls(config, weights, *_filled(together, _alike(snapshot, together[0], config)))
+
+    def scores(self, history: History, items: IntArray, now: datetime) -> Scores:
+        """Return the strength between each of ``items`` and the history; 0 for an item of the history by itself."""
+        return self._all(history, now)[items]
+
+    def candidates(self, history: History, n: int, now: datetime) -> IntArray:
+        """Return the ``n`` items that go best with the history."""
+        strength = self._all(history, now)
+        items = np.flatnonzero(strength > 0).astype(np.int32)
+        return best_first(items, strength[items], n)
+
+    def reason(self, history: History, item: int, now: datetime) -> Reason | None:
+        """Return the items of the history that ``item`` goes with."""
+        mine, weight = self._recent(history, now)
+        pull = np.array([self._between(int(one), item) for one in mine], dtype=np.float32) * weight
+        because = best_first(mine, pull, 2)
+        if not len(because):
+            return None
+        text = "Goes with {0}." if len(because) == 1 else "Goes with {0} and {1}."
+        return Reason("together", text, tuple(int(one) for one in because))
+
+    def arrays(self) -> Arrays:
+        """Return the tables of neighbours."""
+        return {
+            "event_weights": self.event_weights,
+            "indptr": self.indptr,
+            "indices": self.indices,
+            "strength": self.strength,
+        }
+
+    @classmethod
+    def from_arrays(cls, config: Settings, arrays: Arrays, parts: Mapping[str, Scorer]) -> Self:
+        """Return the scorer that ``arrays`` describe."""
+        return cls(ItemToItemSettings.model_validate(config), **arrays)
+
+    def _all(self, history: History, now: datetime) -> Scores:
+        mine, weight = self._recent(history, now)
+        return _spread(mine, weight, self.indptr, self.indices, self.strength)
+
+    def _recent(self, history: History, now: datetime) -> tuple[IntArray, FloatArray]:
+        weight = interaction_weights(history, self.event_weights, self.config.half_life_days, now)
+        items, at = np.unique(history.item, return_inverse=True)
+        total = np.bincount(at, weight, minlength=len(items)).astype(np.float32)
+        heaviest = best_first(np.arange(len(items), dtype=np.int32), total, self.config.recent_items)
+        return items[heaviest], np.sqrt(total[heaviest])
+
+    def _between(self, one: int, other: int) -> float:
+        part = slice(int(self.indptr[one]), int(self.indptr[one + 1]))
+        return float(self.strength[part][self.indices[part] == other].sum())
+
+
+def _nearest(
+    people: sparse.csr_matrix, n: int, own_exponent: float, neighbour_exponent: float
+) -> tuple[NDArray[np.int64], IntArray, FloatArray]:
+    columns = people.tocsc()
+    degree = np.maximum(np.asarray(people.power(2).sum(axis=0)).ravel(), 1e-9).astype(np.float32)
+    return _top_products(
+        columns.indptr.astype(np.int64),
+        columns.indices,
+        columns.data.astype(np.float32),
+        people.indptr.astype(np.int64),
+        people.indices,
+        people.data.astype(np.float32),
+        (degree**-own_exponent).astype(np.float32),
+        (degree**-neighbour_exponent).astype(np.float32),
+        n,
+    )
+
+
+def _alike(
+    snapshot: Snapshot, indptr: NDArray[np.int64], config: ItemToItemSettings
+) -> tuple[NDArray[np.int64], IntArray, FloatArray]:
+    """Return the attribute neighbours of the items that have no others."""
+    n_items = len(snapshot.items)
+    tables = [snapshot.item_values(dimension) for dimension in snapshot.manifest.dimensions]
+    values = sparse.hstack(tables, "csr", np.float32) if tables else sparse.csr_matrix((n_items, 0), dtype=np.float32)
+    count = np.asarray(values.sum(axis=0)).ravel()
+    values = values[:, (count > 1) & (count <= config.rare_value)]
+    count = count[(count > 1) & (count <= config.rare_value)]
+    values = values @ sparse.diags(np.log(n_items / count))
+    norm = np.sqrt(np.maximum(np.asarray(values.power(2).sum(axis=1)).ravel(), 1e-9))
+    values = sparse.csr_matrix(sparse.diags(1 / norm) @ values, dtype=np.float32)
+    ask = values.copy()
+    ask.data[np.repeat(np.diff(indptr) > 0, np.diff(values.indptr))] = 0
+    ask.eliminate_zeros()
+    by_value = values.tocsc()
+    ones = np.ones(n_items, dtype=np.float32)
+    return _top_products(
+        ask.indptr.astype(np.int64),
+        ask.indices,
+        ask.data,
+        by_value.indptr.astype(np.int64),
+        by_value.indices,
+        by_value.data,
+        ones,
+        ones,
+        config.neighbours,
+    )
+
+
+def _filled(
+    first: tuple[NDArray[np.int64], Any, Any], second: tuple[NDArray[np.int64], Any, Any]
+) -> tuple[NDArray[np.int64], IntArray, FloatArray]:
+    """Return the rows of ``first``, and those of ``second`` where it has none; never do both have one."""
+    counts = [np.diff(table[0]) for table in (first, second)]
+    owner = np.concatenate([np.repeat(np.arange(len(count)), count) for count in counts])
+    order = np.argsort(owner, kind="stable")
+    return (
+        np.concatenate([[0], np.cumsum(counts[0] + counts[1])]).astype(np.int64),
+        np.concatenate([first[1], second[1]])[order],
+        np.concatenate([first[2], second[2]])[order],
+    )
+
+
+@njit(cache=True)
+def _top_products(  # type: ignore[no-untyped-def]
+    left_indptr, left_indices, left_data, right_indptr, right_indices, right_data, left_scale, right_scale, n
+):
+    """Return the ``n`` largest entries off the diagonal of each row of ``left @ right``, scaled by row and column."""
+    n_rows, n_columns = len(left_indptr) - 1, len(right_scale)
+    total = np.zeros(n_columns, np.float32)
+    touched = np.empty(n_columns, np.int32)
+    indptr = np.zeros(n_rows + 1, np.int64)
+    indices = np.empty(n_rows * n, np.int32)
+    data = np.empty(n_rows * n, np.float32)
+    for row in range(n_rows):
+        count = 0
+        for a in range(left_indptr[row], left_indptr[row + 1]):
+            middle = left_indices[a]
+            for b in range(right_indptr[middle], right_indptr[middle + 1]):
+                column = right_indices[b]
+                if total[column] == 0:
+                    touched[count] = column
+                    count += 1
+                total[column] += left_data[a] * right_data[b]
+        found = touched[:count]
+        strength = np.empty(count, np.float32)
+        for k in range(count):
+            column = found[k]
+            strength[k] = total[column] * left_scale[row] * right_scale[column] if column != row else 0
+            total[column] = 0
+        floor = np.partition(strength, count - n)[count - n] if count > n else np.float32(0)
+        kept = np.flatnonzero((strength >= floor) & (strength > 0))
+        kept = kept[np.argsort(-strength[kept], kind="mergesort")][:n]
+        start = indptr[row]
+        indptr[row + 1] = start + len(kept)
+        indices[start : start + len(kept)] = found[kept]
+        data[start : start + len(kept)] = strength[kept]
+    return indptr, indices[: indptr[n_rows]].copy(), data[: indptr[n_rows]].copy()
+
+
+@njit(cache=True)
+def _spread(mine, weight, indptr, indices, strength):  # type: ignore[no-untyped-def]
+    """Return for each item the sum of its strength to each of ``mine``, by ``weight``; shape (items,)."""
+    scores = np.zeros(len(indptr) - 1, np.float32)
+    for k in range(len(mine)):
+        for at in range(indptr[mine[k]], indptr[mine[k] + 1]):
+            scores[indices[at]] += weight[k] * strength[at]
+    return scores
