@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Self
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +50,7 @@ class History:
         return History(*(getattr(self, name)[part] for name in COLUMNS))
 
 
-COLUMNS = {
+COLUMNS: Final[dict[str, np.dtype[Any]]] = {
     "item": np.dtype(np.int32),
     "event_type": np.dtype(np.uint8),
     "timestamp_s": np.dtype(np.int64),
@@ -84,6 +84,12 @@ class Interactions:
     def users(self) -> IntArray:
         """Return the user index of every row; shape (n,)."""
         return np.repeat(np.arange(self.n_users, dtype=np.int32), np.diff(self.indptr))
+
+    def before(self, timestamp_s: int) -> Interactions:
+        """Return the interactions of the same users that happened before ``timestamp_s``."""
+        kept = self.all.timestamp_s < timestamp_s
+        seen = np.concatenate([np.zeros(1, np.int64), np.cumsum(kept)])
+        return Interactions(seen[self.indptr], History(*(getattr(self.all, name)[kept] for name in COLUMNS)))
 
     def save(self, folder: Path) -> None:
         """Write one ``.npy`` file for each array into ``folder``."""

@@ -33,6 +33,16 @@ class Layout:
         return self.root / "snapshots"
 
     @property
+    def latest_snapshot(self) -> Path:
+        """A one-line file that holds the hash of the snapshot built last; replaced atomically."""
+        return self.root / "latest_snapshot"
+
+    @property
+    def backtests(self) -> Path:
+        """Snapshots of earlier times, to learn from and test on what followed; they may be deleted."""
+        return self.root / "backtests"
+
+    @property
     def bundles(self) -> Path:
         """One folder for each bundle that was promoted, named by its ``bundle_id``."""
         return self.root / "bundles"

@@ -13,6 +13,7 @@ from scipy import sparse
 
 from features.errors import Corrupt, NotFound
 from features.interactions import Interactions
+from features.layout import Layout
 from features.settings import Settings
 from features.vocabulary import Vocabulary
 
@@ -73,6 +74,20 @@ class Snapshot:
         if manifest.format > FORMAT:
             raise Corrupt(f"{path} has format {manifest.format}; this version reads up to {FORMAT}. Update Attune.")
         return cls(folder, manifest)
+
+    @classmethod
+    def latest(cls, layout: Layout) -> Snapshot:
+        """Return the snapshot that ``python -m features build`` made last.
+
+        Raises:
+            NotFound: none was built yet.
+            Corrupt: its manifest is damaged, or of a newer format.
+        """
+        try:
+            name = layout.latest_snapshot.read_text(encoding="utf-8").strip()
+        except FileNotFoundError:
+            raise NotFound(f"There is no snapshot in {layout.root}. Make one: `python -m features build`.") from None
+        return cls.load(layout.snapshots / name)
 
     @cached_property
     def users(self) -> Vocabulary:

@@ -1,0 +1,151 @@
+"""From interactions to sums: matrices, affinities, and the features of items and users."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import ibis
+import numpy as np
+import polars as pl
+import pyarrow as pa
+from ibis.backends import BaseBackend
+from ibis.expr.types import Table
+
+from features.interactions import COLUMNS, Interactions
+from features.ragged_arrays import RaggedArrays
+from features.snapshot import SnapshotSettings
+
+WEIGHT_STEPS: Final = 2.0**30
+"""Steps in a weight of 1. Weights are rounded to a step, so that adding them is exact, and the same in any order, up
+to sums of 2**23; what is older than 30 half-lives weighs nothing."""
+
+MONEY_STEPS: Final = 10_000.0
+"""Steps in one unit of the currency, for the same reason."""
+
+_TIMES: Final = [
+    pl.from_epoch(name, time_unit="s").dt.cast_time_unit("us").dt.replace_time_zone("UTC")
+    for name in ("first_at", "last_at")
+]
+
+MATRIX: Final = {"indices": np.int32, "data": np.float32}
+
+
+def write_aggregates(
+    folder: Path,
+    event_types: Sequence[str],
+    dimensions: Sequence[str],
+    as_of: datetime,
+    settings: SnapshotSettings,
+    engine: BaseBackend,
+) -> None:
+    """Write all that follows from ``interactions/`` and ``dimensions/*/items/`` in ``folder`` beside them.
+
+    That is ``matrices/``, ``dimensions/*/users/``, ``item_features.parquet`` and ``user_features.parquet``.
+    """
+    interactions = Interactions.load(folder / "interactions")
+    events = _events(interactions, event_types, as_of, settings)
+    occurring = [event_types[code] for code in np.unique(interactions.all.event_type)]
+    pairs = engine.create_table(ibis.util.gen_name("pairs"), _pairs(events, occurring), temp=True)
+    _write_matrices(folder / "matrices", pairs, occurring, interactions.n_users, engine)
+    for dimension in dimensions:
+        _write_affinities(folder / "dimensions" / dimension, pairs, interactions.n_users, engine)
+    n_items = len(np.load(folder / "items.npy", mmap_mode="r"))
+    _item_features(events, pairs, occurring, n_items, engine).write_parquet(folder / "item_features.parquet")
+    _user_features(events, occurring, engine).write_parquet(folder / "user_features.parquet")
+
+
+def _events(
+    interactions: Interactions, event_types: Sequence[str], as_of: datetime, settings: SnapshotSettings
+) -> Table:
+    """Return the interactions with their user, the name of their type, ``sign`` (+1, 0, -1) and decayed ``weight``."""
+    rows = ibis.memtable(
+        pa.table({"user": interactions.users()} | {name: getattr(interactions.all, name) for name in COLUMNS})
+    )
+    rows = rows.mutate(sign=rows.quantity.sign().cast("float64"), type=rows.event_type.cases(*enumerate(event_types)))
+    age_half_lives = (int(as_of.timestamp()) - rows.timestamp_s) / (settings.half_life_days * 86_400)
+    weight = rows.type.cases(*settings.event_weights.items(), else_=0.0)
+    decayed = weight * rows.sign * ibis.literal(2.0) ** -age_half_lives
+    return rows.mutate(weight=(decayed * WEIGHT_STEPS).round().cast("float64") / WEIGHT_STEPS)
+
+
+def _counts(events: Table, occurring: Sequence[str]) -> dict[str, ibis.Value]:
+    """Return how many events of each type there are, a return counting -1."""
+    return {f"n_{name}": events.sign.sum(where=events.type == name).fill_null(0.0) for name in occurring}
+
+
+def _pairs(events: Table, occurring: Sequence[str]) -> Table:
+    """Return one row for each user and item that have to do with one another."""
+    bought = (events.type == "purchase") & (events.quantity > 0)
+    return events.group_by("user", "item").agg(
+        weight=events.weight.sum(),
+        first_s=events.timestamp_s.min(),
+        last_s=events.timestamp_s.max(),
+        first_bought_s=events.timestamp_s.min(where=bought),
+        last_bought_s=events.timestamp_s.max(where=bought),
+        **_counts(events, occurring),
+    )
+
+
+def _write_matrices(folder: Path, pairs: Table, occurring: Sequence[str], n_users: int, engine: BaseBackend) -> None:
+    columns = {"combined": "weight"} | {name: f"n_{name}" for name in occurring}
+    ordered = pairs.select("user", "item", *columns.values()).order_by("user", "item")
+    with ExitStack() as stack:
+        matrices = {name: stack.enter_context(RaggedArrays(folder / name, n_users, MATRIX)) for name in columns}
+        for batch in engine.to_pyarrow_batches(ordered):
+            users, items = batch["user"].to_numpy(), batch["item"].to_numpy()
+            for name, column in columns.items():
+                data = batch[column].to_numpy().astype(np.float32)
+                kept = data > 0
+                matrices[name].append(users[kept], {"indices": items[kept], "data": data[kept]})
+
+
+def _write_affinities(folder: Path, pairs: Table, n_users: int, engine: BaseBackend) -> None:
+    indptr, values = (np.load(folder / "items" / f"{part}.npy") for part in ("indptr", "indices"))
+    items = np.repeat(np.arange(len(indptr) - 1, dtype=np.int32), np.diff(indptr))
+    weighted = pairs.join(ibis.memtable(pa.table({"item": items, "value": values})), "item")
+    affinities = weighted.group_by("user", "value").agg(weight=weighted.weight.sum()).order_by("user", "value")
+    with RaggedArrays(folder / "users", n_users, MATRIX) as matrix:
+        for batch in engine.to_pyarrow_batches(affinities):
+            data = batch["weight"].to_numpy().astype(np.float32)
+            kept = data > 0
+            matrix.append(
+                batch["user"].to_numpy()[kept], {"indices": batch["value"].to_numpy()[kept], "data": data[kept]}
+            )
+
+
+def _item_features(
+    events: Table, pairs: Table, occurring: Sequence[str], n_items: int, engine: BaseBackend
+) -> pl.DataFrame:
+    bought = pairs.last_bought_s.notnull()
+    again = pairs.last_bought_s > pairs.first_bought_s
+    sums = pairs.group_by("item").agg(
+        **{f"n_{name}": pairs[f"n_{name}"].sum().cast("int64") for name in occurring},
+        users=pairs.count(),
+        popularity=pairs.weight.sum(),
+        repeat_rate=again.sum() / bought.sum().nullif(0),
+        first_at=pairs.first_s.min(),
+        last_at=pairs.last_s.max(),
+    )
+    sold = events.filter((events.type == "purchase") & (events.quantity > 0) & (events.value > 0))
+    prices = sold.group_by("item").agg(price=(sold.value.cast("float64") / sold.quantity).median())
+    rows = pl.DataFrame({"item": np.arange(n_items, dtype=np.int32)})
+    for part in (sums, prices):
+        rows = rows.join(engine.to_polars(part), on="item", how="left", maintain_order="left")
+    zeros = [*(f"n_{name}" for name in occurring), "users", "popularity"]
+    return rows.drop("item").with_columns(pl.col(zeros).fill_null(0)).with_columns(_TIMES)
+
+
+def _user_features(events: Table, occurring: Sequence[str], engine: BaseBackend) -> pl.DataFrame:
+    money = (events.value.cast("float64") * MONEY_STEPS).round().cast("float64")
+    sums = events.group_by("user").agg(
+        **{name: count.cast("int64") for name, count in _counts(events, occurring).items()},
+        sessions=events.session.nunique(where=events.session >= 0),
+        value=money.sum() / MONEY_STEPS,
+        first_at=events.timestamp_s.min(),
+        last_at=events.timestamp_s.max(),
+    )
+    return engine.to_polars(sums.order_by("user").drop("user")).with_columns(_TIMES)
