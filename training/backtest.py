@@ -1,0 +1,159 @@
+"""Learn from the past, and see how well that would have served the time since."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from evaluation import ranking_metrics
+from evaluation.intervals import Interval, mean_interval
+from evaluation.ranking_metrics import NO_ITEM
+from evaluation.splits import HeldOut, held_out, start_of_last_days
+from features.errors import InvalidInput
+from features.layout import Layout
+from features.snapshot import Snapshot
+from features.snapshot_job import before
+from models.bundle import Bundle
+from models.scorer import PURCHASE, Scorer
+from serving.pipeline import Pipeline
+from serving.query import Query
+from serving.recipes import Recipes
+
+PLACES: Final = 20
+"""How long the rankings are that are judged."""
+RECIPES: Final = {"all": "for_you", "new": "discover"}
+"""What is to be found, and the recipe that is to find it: any purchase, or those of items never bought before."""
+METRICS: Final = ("recall", "ndcg", "average_precision", "hit_rate", "reciprocal_rank", "novelty")
+"""What is measured for each user; the columns of ``rank_held_out``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backtest:
+    """A moment in the past to learn up to, and the purchases since to test on.
+
+    Attributes:
+        snapshot: Everything that is known today.
+        past: What was known at the start of the held-out period; same vocabularies.
+        split: The purchases since.
+        days: Length of the held-out period.
+    """
+
+    snapshot: Snapshot
+    past: Snapshot
+    split: HeldOut
+    days: int
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, days: int, layout: Layout) -> Backtest:
+        """Return the test on the last ``days`` days of ``snapshot``; the past is made once and kept.
+
+        Raises:
+            InvalidInput: there are no two users who bought before those days and in them.
+        """
+        manifest = snapshot.manifest
+        if "purchase" not in manifest.event_types or manifest.last_event_at is None:
+            raise InvalidInput("The snapshot has no purchases, so there is nothing to test on. Import some, and build.")
+        start = start_of_last_days(manifest.last_event_at, days)
+        split = held_out(snapshot.interactions, len(snapshot.items), start, PURCHASE)
+        if len(split.all.users) < 2:
+            raise InvalidInput(
+                f"Only one user bought something both before {start:%Y-%m-%d} and after it. Intervals over users need "
+                "at least two. Hold out another number of days (--holdout-days), or import more purchases."
+            )
+        folder = layout.backtests / f"{manifest.snapshot_hash}-{start:%Y%m%d}"
+        kept = next(folder.glob("*/manifest.json"), None)
+        if kept is not None:
+            return cls(snapshot, Snapshot.load(kept.parent), split, days)
+        return cls(snapshot, before(snapshot, start, folder), split, days)
+
+
+def rank_held_out(
+    backtest: Backtest,
+    scorers: Iterable[Scorer],
+    model: str,
+    recipes: Recipes,
+    advance: Callable[[], None] = lambda: None,
+) -> pl.DataFrame:
+    """Return how well ``model``, fitted on the past, ranks for each user at the start of the held-out period.
+
+    Every ranking comes from the pipeline that serves. ``advance`` is called after each.
+
+    Returns:
+        One row for each target (``all``, ``new``) and user of it. Columns: ``target``, ``user_id``, ``purchases`` (rows
+        of the history that are purchases), ``relevant`` (how many items were to be found), one for each of ``METRICS``
+        at ``PLACES`` places, and ``ranking`` (item indices, best first).
+    """
+    past, split = backtest.past, backtest.split
+    bundle = Bundle.of(past, scorers, model, created_at=split.start, code_version="")
+    pipeline = Pipeline(bundle, recipes)
+    buyers, n_users = _buyers(past), len(past.users)
+    frames = []
+    for name, recipe in RECIPES.items():
+        target = split.all if name == "all" else split.new
+        if not len(target.users):
+            continue
+        rankings = np.full((len(target.users), PLACES), NO_ITEM, np.int32)
+        purchases = np.zeros(len(target.users), np.int64)
+        for row, user in enumerate(target.users.tolist()):
+            history = past.interactions.of(user)
+            items = pipeline.rank(Query(history, split.start, n=PLACES, recipe=recipe)).items
+            rankings[row, : len(items)] = items
+            purchases[row] = np.count_nonzero(history.event_type == PURCHASE)
+            advance()
+        judged = ranking_metrics.judged(rankings, target.relevant)
+        frames.append(
+            pl.DataFrame(
+                {
+                    "target": name,
+                    "user_id": [past.users.id(user) for user in target.users.tolist()],
+                    "purchases": purchases,
+                    "relevant": judged.relevant,
+                    "recall": ranking_metrics.recall(judged, PLACES),
+                    "ndcg": ranking_metrics.ndcg(judged, PLACES),
+                    "average_precision": ranking_metrics.average_precision(judged, PLACES),
+                    "hit_rate": ranking_metrics.hit_rate(judged, PLACES),
+                    "reciprocal_rank": ranking_metrics.reciprocal_rank(judged, PLACES),
+                    "novelty": ranking_metrics.novelty(rankings, buyers, n_users, PLACES),
+                    "ranking": rankings,
+                }
+            )
+        )
+    return pl.concat(frames)
+
+
+def intervals(ranked: pl.DataFrame, seed: int) -> dict[str, dict[str, Interval]]:
+    """Return the mean of each of ``METRICS`` over the users of each target; ``seed`` draws the resamples."""
+    return {
+        str(target): {name: mean_interval(rows[name].to_numpy(), np.random.default_rng(seed)) for name in METRICS}
+        for (target,), rows in ranked.group_by("target", maintain_order=True)
+    }
+
+
+def variety(ranked: pl.DataFrame, in_catalog: NDArray[np.bool_]) -> dict[str, dict[str, float]]:
+    """Return for each target how much of the catalog all users together are shown, and how unequally.
+
+    ``in_catalog`` says of each item whether it may be shown at all; shape (items,).
+    """
+    found = {}
+    for (target,), rows in ranked.group_by("target", maintain_order=True):
+        rankings = rows["ranking"].to_numpy()
+        shown = ranking_metrics.shown(rankings, len(in_catalog), PLACES)[in_catalog]
+        found[str(target)] = {
+            "coverage": ranking_metrics.coverage(shown),
+            "gini": ranking_metrics.gini(shown),
+            "distinct_lists": ranking_metrics.distinct_lists(rankings, PLACES),
+        }
+    return found
+
+
+def _buyers(snapshot: Snapshot) -> NDArray[np.int64]:
+    """Return how many users bought each item; shape (items,)."""
+    rows, n_items = snapshot.interactions.all, len(snapshot.items)
+    pairs = snapshot.interactions.users().astype(np.int64) * n_items + rows.item
+    bought = np.unique(pairs[(rows.event_type == PURCHASE) & (rows.quantity > 0)])
+    return np.bincount(bought % n_items, minlength=n_items)
