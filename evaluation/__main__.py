@@ -1,0 +1,127 @@
+"""``python -m evaluation``: measure what was done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from evaluation.ab_test import report
+from evaluation.ab_test.analysis import analyse
+from evaluation.ab_test.design import Design
+from evaluation.ab_test.units import read
+from features.command_line import run
+from features.errors import InvalidInput
+
+WIDTH = 160
+"""Of what goes into a file or a pipe, in characters."""
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def main() -> None:
+    """Measure what was done: A/B tests one can trust."""
+
+
+@app.command("ab")
+def read_ab_test(
+    file: Annotated[Path, typer.Argument(help="Parquet or CSV file; any number of rows for each unit.")],
+    variant: Annotated[str, typer.Option(help="Column with the variant.")],
+    unit: Annotated[
+        str | None, typer.Option(help="Column with what was randomised, as a customer's id. Default: each row.")
+    ] = None,
+    metric: Annotated[
+        list[str] | None, typer.Option(help="Column to be moved: 0/1 is a rate, else the mean of sums. Repeatable.")
+    ] = None,
+    ratio: Annotated[
+        list[str] | None, typer.Option(help="NUM/DEN, sum over sum; DEN may be 'rows'. Repeatable.")
+    ] = None,
+    guardrail: Annotated[
+        list[str] | None,
+        typer.Option(help="COL:-2% must not fall, COL:+2% must not rise by so much; COL is COL:-2%. Repeatable."),
+    ] = None,
+    covariate: Annotated[
+        list[str] | None, typer.Option(help="Column known before the test, to reduce variance. Repeatable.")
+    ] = None,
+    segment: Annotated[list[str] | None, typer.Option(help="Column whose values are shown apart. Repeatable.")] = None,
+    time: Annotated[str | None, typer.Option(help="Column with the time of a row; a unit enters at its first.")] = None,
+    control: Annotated[
+        str | None, typer.Option(help="The variant to compare with. Default: 'control', or the first.")
+    ] = None,
+    share: Annotated[
+        list[str] | None, typer.Option(help="NAME=SHARE that each variant was meant to have. Default: equal.")
+    ] = None,
+    confidence: Annotated[float, typer.Option(help="Of the intervals.")] = 0.95,
+    planned_units: Annotated[
+        int, typer.Option(help="Units at which always-valid intervals are sharpest; chosen before looking.")
+    ] = 10_000,
+    read_once: Annotated[
+        bool, typer.Option("--read-once", help="The test is read only now, at its planned end: use fixed intervals.")
+    ] = False,
+    correction: Annotated[str, typer.Option(help="For many metrics: holm or benjamini-hochberg.")] = "holm",
+    effect: Annotated[float, typer.Option(help="The relative lift not to be missed, for the size needed.")] = 0.05,
+    power: Annotated[float, typer.Option(help="The probability with which it is to be found.")] = 0.8,
+    missing_as_zero: Annotated[
+        bool, typer.Option("--missing-as-zero", help="A missing metric means that nothing happened.")
+    ] = False,
+    json_out: Annotated[Path | None, typer.Option("--json", help="Write the results here.")] = None,
+    html_out: Annotated[Path | None, typer.Option("--html", help="Write a page with plots here.")] = None,
+) -> None:
+    """Read an A/B test: was it fair, what did it change, how sure is that, and when is it enough."""
+    design = Design.of(
+        {
+            "variant": variant,
+            "unit": unit,
+            "metrics": tuple(metric or ()),
+            "ratios": tuple(ratio or ()),
+            "guardrails": tuple(guardrail or ()),
+            "covariates": tuple(covariate or ()),
+            "segments": tuple(segment or ()),
+            "time": time,
+            "control": control,
+            "shares": dict(_share(text) for text in share or ()),
+            "confidence": confidence,
+            "planned_units": planned_units,
+            "read_once": read_once,
+            "correction": correction,
+            "effect": effect,
+            "power": power,
+            "missing_as_zero": missing_as_zero,
+        },
+        "The command line",
+    )
+    analysis = analyse(read(file, design), design)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = WIDTH
+    console.print(report.terminal(analysis))
+    for path, text in ((json_out, report.as_json), (html_out, report.html)):
+        if path is not None:
+            _write(path, text(analysis))
+
+
+def _share(text: str) -> tuple[str, float]:
+    name, _, share = text.rpartition("=")
+    try:
+        return name, float(share)
+    except ValueError:
+        raise InvalidInput(f"The share {text!r} is not NAME=SHARE, as in control=0.5.") from None
+
+
+def _write(path: Path, text: str) -> None:
+    """Write all of ``text`` or nothing."""
+    new = path.with_name(f".{path.name}.new")
+    try:
+        new.write_text(text, encoding="utf-8")
+        new.replace(path)
+    except OSError as error:
+        raise InvalidInput(
+            f"{path} cannot be written: {error.strerror}. Give a file in a folder that exists."
+        ) from None
+
+
+if __name__ == "__main__":
+    run(app, "evaluation")
