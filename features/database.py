@@ -1,0 +1,94 @@
+"""The SQLite database of one run-time folder, brought to the newest schema when it is opened."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from features.errors import Corrupt, InvalidInput, Unavailable
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+APPLICATION_ID = 0x41545455  # "ATTU": tells our databases from those of other programs
+
+
+def open_database(path: Path) -> sqlite3.Connection:
+    """Return a connection to the database at ``path``, which is created or migrated where necessary.
+
+    What is committed survives a loss of power. A statement outside of ``transaction`` commits at once.
+
+    Raises:
+        InvalidInput: the file is not a database of Attune.
+        Corrupt: it was written by a newer version.
+        Unavailable: it cannot be opened, or another process keeps it locked.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(path, timeout=30, isolation_level=None)
+    except (OSError, sqlite3.OperationalError) as error:
+        raise Unavailable(f"The database {path} cannot be opened: {error}.") from None
+    try:
+        _migrate(connection, path)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+    except sqlite3.OperationalError as error:
+        connection.close()
+        raise Unavailable(f"The database {path} cannot be used: {error}. Is another process busy with it?") from None
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        raise InvalidInput(
+            f"{path} is not a database of Attune: {error}. Move it away, or give another --var."
+        ) from None
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Make the statements inside one durable transaction, alone in writing; an exception undoes them."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    migrations = sorted(MIGRATIONS.glob("*.sql"))
+    if _pragma(connection, "user_version") == len(migrations):
+        return
+    with transaction(connection):
+        version = _pragma(connection, "user_version")
+        if version > len(migrations):
+            raise Corrupt(
+                f"{path} has schema {version}; this version of Attune knows up to {len(migrations)}."
+                " Update Attune, or give another --var."
+            )
+        has_tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+        if has_tables and _pragma(connection, "application_id") != APPLICATION_ID:
+            raise InvalidInput(f"{path} is a database of another program. Give another --var.")
+        for migration in migrations[version:]:
+            for statement in _statements(migration.read_text(encoding="utf-8")):
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {len(migrations)}")
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
+
+
+def _statements(script: str) -> Iterator[str]:
+    # executescript would commit the transaction that is open
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

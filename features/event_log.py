@@ -1,0 +1,383 @@
+"""The log of all events: what arrives live in SQLite, what is past in Parquet, read as one."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from features.database import open_database, transaction
+from features.errors import Unavailable
+from features.events import Event
+from features.fields import EPOCH, as_json
+from features.layout import Layout
+
+SCHEMA: Final = pa.schema(
+    [
+        pa.field("event_id", pa.string(), nullable=False),
+        pa.field("event_type", pa.string(), nullable=False),
+        pa.field("user_id", pa.string(), nullable=False),
+        pa.field("item_id", pa.string()),
+        pa.field("timestamp", pa.timestamp("us", "UTC"), nullable=False),
+        pa.field("quantity", pa.float64(), nullable=False),
+        pa.field("value", pa.float64()),
+        pa.field("session_id", pa.string()),
+        pa.field("ranking_id", pa.string()),
+        pa.field("context", pa.string(), nullable=False),
+    ]
+)
+"""The columns of every Parquet file of events; ``context`` is JSON text."""
+
+NUMBERED: Final = pa.schema(
+    [pa.field("row", pa.int64(), nullable=False), SCHEMA.field("event_id").with_nullable(True), *list(SCHEMA)[1:]]
+)
+"""The columns of events to append from a file: ``row`` is their place in it, ``event_id`` null where it has none."""
+
+BATCH_ROWS: Final = 50_000
+_COLUMNS: Final = (
+    "event_id, event_type, user_id, item_id, timestamp_us, quantity, value, session_id, ranking_id, context"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """What became of events that were given to the log.
+
+    Attributes:
+        new: How many it did not have.
+        repeated: How many it had already, and left as they were.
+        conflicts: Rows of ``NUMBERED`` whose ``event_id`` names another event already; they were left out.
+    """
+
+    new: int
+    repeated: int
+    conflicts: pa.Table = field(default_factory=NUMBERED.empty_table, repr=False)
+
+
+class EventLog:
+    """The log of one run-time folder.
+
+    An ``event_id`` occurs once: in the table ``events`` of the database, or in one of the Parquet files that its table
+    ``history_files`` names. A Parquet file is written first and named last, in one transaction, so a process that is
+    killed leaves the log as it was, or complete.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        """Open the log; raises what ``open_database`` does."""
+        self._layout = layout
+        self._database = open_database(layout.database)
+        self._archived = _Ids()
+
+    def close(self) -> None:
+        """Close the database."""
+        self._database.close()
+
+    def append(self, events: Iterable[Event]) -> Appended:
+        """Add ``events`` in one durable transaction; those whose ``event_id`` the log has change nothing."""
+        rows = [_row(event) for event in events]
+        with transaction(self._database):
+            # inside the transaction: no import can finish between the look and the writing
+            known = self._in_history([row[0] for row in rows])
+            before = self._database.total_changes
+            marks = ", ".join("?" * len(SCHEMA))
+            self._database.executemany(
+                f"INSERT INTO events ({_COLUMNS}) VALUES ({marks}) ON CONFLICT (event_id) DO NOTHING",
+                (row for row in rows if row[0] not in known),
+            )
+            new = self._database.total_changes - before
+        return Appended(new, len(rows) - new)
+
+    def append_tables(self, tables: Iterable[pa.Table]) -> Appended:
+        """Add the rows of ``tables``, of the columns ``NUMBERED``, to the history: all of them, or none if killed.
+
+        A row without ``event_id`` gets one derived from its content and from how often that content has occurred among
+        ``tables`` before: equal lines of a file are different events, and the same file again repeats them.
+
+        Memory is bounded, whatever the number of rows.
+
+        Raises:
+            Unavailable: another process is adding to the history.
+        """
+        with self._history_lock() as folder, closing(_duckdb(folder)) as engine:
+            staged = folder / "staged.parquet"
+            with pq.ParquetWriter(staged, NUMBERED, compression="lz4", use_dictionary=False) as writer:
+                for table in tables:
+                    writer.write_table(table.cast(NUMBERED))
+            live_until = self._last_sequence()
+            known = self.tables(folder)
+            engine.execute("CREATE TABLE arrivals AS " + _ARRIVALS, [str(staged)])
+            _mark_known(engine, known)
+            ((total, new),) = engine.execute("SELECT count(*), count(*) FILTER (is_new) FROM arrivals").fetchall()
+            conflicts = engine.sql(_CONFLICTS, params=[str(staged)]).to_arrow_table().cast(NUMBERED)
+            files = self._write_days(engine.sql(_NEW, params=[str(staged)]).to_arrow_reader(BATCH_ROWS))
+            with transaction(self._database):
+                # what has arrived live in the meantime under the same ids is the repetition
+                late = self._database.execute("SELECT event_id FROM events WHERE sequence > ?", [live_until])
+                both = _held([path for path, _ in files], [event_id for (event_id,) in late])
+                self._database.executemany("DELETE FROM events WHERE event_id = ?", [[one] for one in both])
+                self._name_files(files)
+        return Appended(new, total - new - len(conflicts), conflicts)
+
+    def archive(self, before: datetime) -> int:
+        """Move the live events from before ``before`` to the history; return how many there were.
+
+        Raises:
+            Unavailable: another process is adding to the history.
+        """
+        past = "timestamp_us < ? AND sequence <= ?"
+        with self._history_lock():
+            bounds = [_microseconds(before), self._last_sequence()]
+            query = f"SELECT {_COLUMNS} FROM events WHERE {past} ORDER BY timestamp_us, event_id"
+            files = self._write_days(_batches(self._database.execute(query, bounds)))
+            with transaction(self._database):
+                self._name_files(files)
+                self._database.execute(f"DELETE FROM events WHERE {past}", bounds)
+        return sum(events for _, events in files)
+
+    def tables(self, folder: Path) -> list[Path]:
+        """Return the Parquet files that hold every event of this moment, each once; columns as in ``SCHEMA``.
+
+        Live events are written to a file in ``folder``, which is the caller's to delete; the files of the history never
+        change. They lie in folders ``day=YYYY-MM-DD``: tell the reader not to make a column of it. Empty for no events.
+        """
+        connection = open_database(self._layout.database)  # one of its own: its view must not move while it reads
+        with closing(connection):
+            connection.execute("BEGIN")
+            paths = [self._layout.history / path for (path,) in connection.execute("SELECT path FROM history_files")]
+            live = folder / "live.parquet"
+            rows = 0
+            with pq.ParquetWriter(live, SCHEMA) as writer:
+                for batch in _batches(connection.execute(f"SELECT {_COLUMNS} FROM events ORDER BY sequence")):
+                    writer.write_batch(batch)
+                    rows += batch.num_rows
+        return [*paths, live] if rows else paths
+
+    def __len__(self) -> int:
+        """Return how many events there are."""
+        live = "SELECT count(*) FROM events"
+        past = "SELECT coalesce(sum(events), 0) FROM history_files"
+        return int(self._database.execute(f"SELECT ({live}) + ({past})").fetchone()[0])
+
+    def _last_sequence(self) -> int:
+        return int(self._database.execute("SELECT coalesce(max(sequence), 0) FROM events").fetchone()[0])
+
+    def _in_history(self, event_ids: list[str]) -> set[str]:
+        files = self._database.execute(
+            "SELECT number, path FROM history_files WHERE number > ?", [self._archived.until]
+        )
+        for number, path in files.fetchall():
+            self._archived.add(number, self._layout.history / path)
+        likely = self._archived.likely(event_ids)
+        if not likely:
+            return set()
+        paths = self._database.execute("SELECT path FROM history_files").fetchall()
+        return _held([self._layout.history / path for (path,) in paths], likely)
+
+    def _name_files(self, files: list[tuple[Path, int]]) -> None:
+        self._database.executemany(
+            "INSERT INTO history_files (path, events) VALUES (?, ?)",
+            [(path.relative_to(self._layout.history).as_posix(), events) for path, events in files],
+        )
+
+    def _write_days(self, batches: Iterable[pa.RecordBatch]) -> list[tuple[Path, int]]:
+        """Write ``batches``, which are in order of time, to one file for each day; return them with their rows."""
+        number = int(self._database.execute("SELECT coalesce(max(number), 0) FROM history_files").fetchone()[0]) + 1
+        files: list[tuple[Path, int]] = []
+        writer, path = None, None
+        for batch in batches:
+            for day, part in _days(batch):
+                folder = self._layout.history / f"day={day:%Y-%m-%d}"
+                if path is None or path.parent != folder:
+                    if writer:
+                        writer.close()
+                    folder.mkdir(exist_ok=True)
+                    path = folder / f"{number + len(files):08d}.parquet"
+                    writer = pq.ParquetWriter(path, SCHEMA, compression="zstd", use_dictionary=_REPETITIVE)
+                    files.append((path, 0))
+                assert writer is not None
+                writer.write_batch(part)
+                files[-1] = (path, files[-1][1] + part.num_rows)
+        if writer:
+            writer.close()
+        for path, _ in files:
+            _make_durable(path)
+            _make_durable(path.parent)
+        _make_durable(self._layout.history)
+        return files
+
+    @contextmanager
+    def _history_lock(self) -> Iterator[Path]:
+        """Keep other processes from adding to the history; gives an empty folder for working files."""
+        history = self._layout.history
+        history.mkdir(parents=True, exist_ok=True)
+        with (history / ".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise Unavailable(
+                    f"Another import or archive is writing to {history}. Try again when it has ended."
+                ) from None
+            self._remove_remains()
+            folder = history / ".working"
+            folder.mkdir()
+            try:
+                yield folder
+            finally:
+                shutil.rmtree(folder)
+
+    def _remove_remains(self) -> None:
+        """Delete what a killed process has left behind."""
+        history = self._layout.history
+        shutil.rmtree(history / ".working", ignore_errors=True)
+        named = {path for (path,) in self._database.execute("SELECT path FROM history_files")}
+        for path in history.glob("day=*/*.parquet"):
+            if path.relative_to(history).as_posix() not in named:
+                path.unlink()
+
+
+class _Ids:
+    """The ids in the history, as sorted 64-bit hashes: 8 bytes an event tell the repeated from the new."""
+
+    def __init__(self) -> None:
+        self.until = 0
+        self._hashes = np.zeros(0, dtype=np.uint64)
+        self._added: list[np.ndarray] = []
+
+    def add(self, number: int, path: Path) -> None:
+        """Take in the ids of the history file ``number``."""
+        self._added.append(pl.read_parquet(path, columns=["event_id"])["event_id"].hash().to_numpy())
+        self.until = max(self.until, number)
+
+    def likely(self, event_ids: list[str]) -> list[str]:
+        """Return those of ``event_ids`` whose hash is there."""
+        if self._added:
+            self._hashes = np.sort(np.concatenate([self._hashes, *self._added]))
+            self._added = []
+        if not len(self._hashes) or not event_ids:
+            return []
+        hashes = pl.Series(event_ids, dtype=pl.String).hash().to_numpy()
+        places = np.minimum(np.searchsorted(self._hashes, hashes), len(self._hashes) - 1)
+        return [event_ids[i] for i in np.flatnonzero(self._hashes[places] == hashes)]
+
+
+_REPETITIVE: Final = [name for name in SCHEMA.names if name not in ("event_id", "timestamp", "value")]
+
+# No field but the context may hold control characters, and JSON escapes them: chr(31) separates without ambiguity.
+_CONTENT: Final = """md5(concat_ws(chr(31), event_type, user_id, coalesce(item_id, ''), epoch_us(timestamp), quantity,
+    coalesce(value::VARCHAR, ''), coalesce(session_id, ''), coalesce(ranking_id, ''), context))"""
+_ARRIVALS: Final = f"""
+    WITH contents AS (
+        SELECT row, event_id, {_CONTENT} AS content FROM read_parquet(?)
+    ), identified AS (
+        SELECT row, content, coalesce(event_id, CASE occurrence WHEN 1 THEN content ELSE md5(content || occurrence) END)
+            AS event_id
+        FROM (SELECT *, row_number() OVER (PARTITION BY event_id, content ORDER BY row) AS occurrence FROM contents)
+    )
+    SELECT row, event_id, content, is_first AS is_new,
+        NOT is_first AND content <> first_content AS is_conflict
+    FROM (SELECT *, row = min(row) OVER same AS is_first, arg_min(content, row) OVER same AS first_content
+        FROM identified WINDOW same AS (PARTITION BY event_id))
+"""
+_CONFLICTS: Final = """
+    SELECT staged.* REPLACE (arrivals.event_id AS event_id)
+    FROM read_parquet(?) AS staged JOIN arrivals USING (row) WHERE is_conflict ORDER BY row
+"""
+_NEW: Final = f"""
+    SELECT {", ".join("arrivals.event_id" if name == "event_id" else name for name in SCHEMA.names)}
+    FROM read_parquet(?) AS staged JOIN arrivals USING (row) WHERE is_new ORDER BY timestamp, arrivals.event_id
+"""
+
+
+def _mark_known(engine: duckdb.DuckDBPyConnection, known: list[Path]) -> None:
+    """Tell of each arrival whether the files ``known`` have it, or another event of the same id."""
+    if not known:
+        return
+    paths = [str(path) for path in known]
+    engine.execute(
+        f"""UPDATE arrivals SET is_new = false, is_conflict = is_conflict OR arrivals.content <> held.content
+        FROM (SELECT event_id, {_CONTENT} AS content FROM read_parquet(?, hive_partitioning = false)
+            SEMI JOIN arrivals USING (event_id)) AS held
+        WHERE held.event_id = arrivals.event_id""",
+        [paths],
+    )
+
+
+def _duckdb(folder: Path) -> duckdb.DuckDBPyConnection:
+    """Return an engine that spills to ``folder`` what exceeds its memory."""
+    engine = duckdb.connect(config={"memory_limit": "1GB", "temp_directory": str(folder / "spill")})
+    engine.execute("SET preserve_insertion_order = false; SET TimeZone = 'UTC'")
+    return engine
+
+
+def _held(paths: list[Path], event_ids: list[str]) -> set[str]:
+    """Return those of ``event_ids`` that the Parquet files hold."""
+    wanted = pa.array(event_ids, pa.string())
+    held: set[str] = set()
+    if event_ids:
+        for path in paths:
+            there = pq.read_table(path, columns=["event_id"])["event_id"]
+            held.update(there.filter(pc.is_in(there, wanted)).to_pylist())
+    return held
+
+
+def _days(batch: pa.RecordBatch) -> Iterator[tuple[datetime, pa.RecordBatch]]:
+    """Return the parts of ``batch``, which is in order of time, day by day, in the columns of ``SCHEMA``."""
+    batch = pa.RecordBatch.from_arrays(
+        [column.cast(kind) for column, kind in zip(batch.columns, SCHEMA.types, strict=True)], schema=SCHEMA
+    )
+    days = batch["timestamp"].cast(pa.int64()).to_numpy() // 86_400_000_000
+    starts = [0, *(np.flatnonzero(np.diff(days)) + 1).tolist(), len(days)]
+    for start, end in pairwise(starts):
+        if end > start:
+            yield EPOCH + timedelta(days=int(days[start])), batch.slice(start, end - start)
+
+
+def _row(event: Event) -> tuple[Any, ...]:
+    return (
+        event.event_id,
+        event.event_type,
+        event.user_id,
+        event.item_id,
+        _microseconds(event.timestamp),
+        event.quantity,
+        event.value,
+        event.session_id,
+        event.ranking_id,
+        as_json(event.context),
+    )
+
+
+def _batches(rows: Any) -> Iterator[pa.RecordBatch]:
+    """Return the rows of a query for ``_COLUMNS`` in bounded batches."""
+    while some := rows.fetchmany(BATCH_ROWS):
+        columns = zip(*some, strict=True)
+        yield pa.RecordBatch.from_arrays(
+            [pa.array(column, kind) for column, kind in zip(columns, SCHEMA.types, strict=True)], schema=SCHEMA
+        )
+
+
+def _microseconds(moment: datetime) -> int:
+    # whole numbers: a float of seconds loses microseconds
+    return (moment.astimezone(UTC) - EPOCH) // timedelta(microseconds=1)
+
+
+def _make_durable(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

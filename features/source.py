@@ -1,0 +1,266 @@
+"""Files of rows, read in batches: JSONL, CSV and Parquet."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from io import TextIOWrapper
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO, Final, TextIO
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from features.errors import InvalidInput, NotFound
+from features.fields import Given
+
+BATCH_ROWS: Final = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A row that was left out.
+
+    Attributes:
+        row: Its number in the file: the line of a JSONL file, the record of the others; the first is 1.
+        field: The field or column at fault; None where the row as a whole cannot be read.
+        reason: What is allowed there.
+        given: The row.
+    """
+
+    row: int
+    field: str | None
+    reason: str
+    given: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some rows of a file.
+
+    Attributes:
+        rows: Their numbers, int64; n of them.
+        columns: Name -> n values, null where missing.
+        share: How much of the file has been read with this batch, from 0 to 1.
+        rejects: The rows among them that could not be read.
+    """
+
+    rows: pl.Series
+    columns: dict[str, Given]
+    share: float
+    rejects: list[Reject] = field(default_factory=list)
+
+    def given(self, places: Sequence[int]) -> list[dict[str, Any]]:
+        """Return the rows at ``places`` as they were read, without what is missing."""
+        parts = {name: [column[place] for place in places] for name, column in self.columns.items()}
+        return [{name: part[i] for name, part in parts.items() if part[i] is not None} for i in range(len(places))]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file of rows.
+
+    Attributes:
+        path: The file.
+        columns: The names of its columns; of a JSONL file, those of the first batch.
+        open_fields: Whether each row has columns of its own, as in JSONL.
+        batches: Returns its rows; takes the columns that are wanted (None for all), and whether others make a row a
+            reject.
+    """
+
+    path: Path
+    columns: tuple[str, ...]
+    open_fields: bool
+    batches: Callable[[Sequence[str] | None, bool], Iterator[Batch]]
+
+
+def open_source(path: Path, delimiter: str = ",") -> Source:
+    """Return the file at ``path``, known by the end of its name.
+
+    Raises:
+        NotFound: there is no such file.
+        InvalidInput: it is empty, of no known kind, or damaged.
+    """
+    readers = {".jsonl": _jsonl, ".ndjson": _jsonl, ".csv": _csv, ".tsv": _csv, ".parquet": _parquet}
+    if path.suffix.lower() not in readers:
+        raise InvalidInput(f"{path} is of no known kind; allowed are files ending in {', '.join(readers)}.")
+    try:
+        with path.open("rb") as file:
+            start = file.read(4)
+    except FileNotFoundError:
+        raise NotFound(f"There is no file {path}.") from None
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be read: {error.strerror}.") from None
+    if not start:
+        raise InvalidInput(f"{path} is empty.")
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise InvalidInput(f"{path} is UTF-16; save it as UTF-8.")
+    return readers[path.suffix.lower()](path, "\t" if path.suffix.lower() == ".tsv" else delimiter)
+
+
+def _parquet(path: Path, _: str) -> Source:
+    try:
+        with pq.ParquetFile(path) as file:
+            names = tuple(file.schema_arrow.names)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InvalidInput(f"{path} is not a Parquet file: {error}.") from None
+
+    def batches(wanted: Sequence[str] | None, strict: bool) -> Iterator[Batch]:
+        row, wanted = 1, names if wanted is None else wanted
+        with pq.ParquetFile(path) as file:
+            total = max(file.metadata.num_rows, 1)
+            try:
+                for part in file.iter_batches(BATCH_ROWS, columns=list(wanted)):
+                    frame = pl.DataFrame(part)
+                    rows = pl.int_range(row, row + len(frame), eager=True)
+                    row += len(frame)
+                    yield Batch(rows, {name: frame[name] for name in wanted}, (row - 1) / total)
+            except (pa.ArrowInvalid, OSError) as error:
+                raise InvalidInput(f"{path} is damaged after row {row - 1}: {error}.") from None
+
+    return Source(path, names, False, batches)
+
+
+def _csv(path: Path, delimiter: str) -> Source:
+    def records(file: TextIO) -> Iterator[list[str] | str]:
+        reader = csv.reader(file, delimiter=delimiter)
+        while True:
+            try:
+                yield next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                yield str(error)
+
+    def text(file: BinaryIO) -> TextIOWrapper:
+        return TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
+
+    with path.open("rb") as raw, text(raw) as file:
+        names = next(records(file), [])
+    if isinstance(names, str) or not _is_text("".join(names)):
+        raise InvalidInput(f"{path}: the first line, which must name the columns, is not UTF-8 text.")
+    if len(set(names)) != len(names):
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise InvalidInput(f"{path} has several columns of the name {', '.join(map(repr, twice))}.")
+
+    def batches(wanted: Sequence[str] | None, strict: bool) -> Iterator[Batch]:
+        wanted = names if wanted is None else wanted
+        places = [names.index(name) for name in wanted]
+        size = path.stat().st_size
+        with path.open("rb") as raw, text(raw) as file:
+            rest = records(file)
+            next(rest)
+            row = 0
+            while some := list(islice(rest, BATCH_ROWS)):
+                good: list[list[str]] = []
+                numbers: list[int] = []
+                rejects: list[Reject] = []
+                for record in some:
+                    row += 1
+                    if len(record) == len(names) and not isinstance(record, str):
+                        good.append(record)
+                        numbers.append(row)
+                    elif record:
+                        rejects.append(_short(row, record, names))
+                cells = list(zip(*good, strict=True)) or [()] * len(names)
+                if not _is_text("".join("".join(column) for column in cells)):
+                    texts = [_is_text("".join(record)) for record in good]
+                    rejects += [
+                        Reject(number, None, NOT_UTF8, _shown(record))
+                        for number, record, fine in zip(numbers, good, texts, strict=True)
+                        if not fine
+                    ]
+                    numbers = [number for number, fine in zip(numbers, texts, strict=True) if fine]
+                    good = [record for record, fine in zip(good, texts, strict=True) if fine]
+                    cells = list(zip(*good, strict=True)) or [()] * len(names)
+                columns: dict[str, Given] = {}
+                for name, place in zip(wanted, places, strict=True):
+                    column = pl.Series(name, cells[place], dtype=pl.String)
+                    columns[name] = column.replace("", None)  # an empty cell holds nothing
+                yield Batch(pl.Series(numbers, dtype=pl.Int64), columns, min(raw.tell() / size, 1.0), rejects)
+
+    return Source(path, tuple(names), False, batches)
+
+
+NOT_UTF8: Final = "is not UTF-8 text"
+
+
+def _short(row: int, record: list[str] | str, names: list[str]) -> Reject:
+    if isinstance(record, str):
+        return Reject(row, None, f"cannot be read: {record}", None)
+    return Reject(row, None, f"has {len(record)} cells, not {len(names)}", _shown(record))
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _shown(record: list[str]) -> list[str]:
+    return [cell.encode(errors="surrogateescape").decode(errors="replace") for cell in record]
+
+
+def _jsonl(path: Path, _: str) -> Source:
+    def read(wanted: Sequence[str] | None, strict: bool, batch_rows: int) -> Iterator[Batch]:
+        size, done, row = path.stat().st_size, 0, 0
+        known = frozenset(wanted or ())
+        with path.open("rb") as file:
+            file.seek(len(codecs.BOM_UTF8) if file.read(3) == codecs.BOM_UTF8 else 0)
+            while lines := list(islice(file, batch_rows)):
+                numbers: list[int] = []
+                records: list[dict[str, Any]] = []
+                rejects: list[Reject] = []
+                for line in lines:
+                    row += 1
+                    done += len(line)
+                    try:
+                        record = json.loads(line)
+                    except UnicodeDecodeError:
+                        rejects.append(Reject(row, None, NOT_UTF8, line.decode(errors="replace").strip()))
+                        continue
+                    except (ValueError, RecursionError) as error:
+                        if line.strip():
+                            rejects.append(Reject(row, None, f"is not JSON: {error}", line.decode().strip()))
+                        continue
+                    if not isinstance(record, dict):
+                        rejects.append(Reject(row, None, "must be an object", record))
+                    elif strict and not record.keys() <= known:
+                        name = min(record.keys() - known)
+                        rejects.append(
+                            Reject(row, name, f"is not known; allowed are {', '.join(wanted or ())}", record)
+                        )
+                    else:
+                        numbers.append(row)
+                        records.append(record)
+                names = wanted if wanted is not None else list(dict.fromkeys(name for one in records for name in one))
+                columns = {name: _typed([record.get(name) for record in records]) for name in names}
+                yield Batch(pl.Series(numbers, dtype=pl.Int64), columns, min(done / size, 1.0), rejects)
+
+    first = next(read(None, False, 1000), None)
+    return Source(
+        path, tuple(first.columns) if first else (), True, lambda wanted, strict: read(wanted, strict, BATCH_ROWS)
+    )
+
+
+_TYPES: Final = {str: pl.String, int: pl.Int64, float: pl.Float64, bool: pl.Boolean}
+
+
+def _typed(values: list[Any]) -> Given:
+    """Return ``values`` as a series where they are of one type, as they are otherwise."""
+    types = {type(value) for value in values} - {type(None)}
+    if not types:
+        return pl.Series([None] * len(values), dtype=pl.Null)
+    if len(types) == 1 and (dtype := _TYPES.get(types.pop())) is not None:
+        try:
+            return pl.Series(values, dtype=dtype)
+        except (OverflowError, UnicodeEncodeError, pl.exceptions.PolarsError, TypeError):
+            pass  # a number too large, half of a surrogate pair: checked one by one
+    return values
