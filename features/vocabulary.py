@@ -76,6 +76,12 @@ class Vocabulary:
         """Return the index of each of ``names``, -1 where it is unknown; shape (n,)."""
         return np.array([-1 if (i := self.find(name)) is None else i for name in names], dtype=np.int32)
 
+    def starting_with(self, prefix: str) -> range:
+        """Return the indices of the ids that begin with ``prefix``; they lie side by side."""
+        first = int(np.searchsorted(self._ids, np.bytes_(prefix.encode())))
+        behind = np.bytes_(prefix.encode() + b"\xff")  # no UTF-8 text holds this byte
+        return range(first, int(np.searchsorted(self._ids, behind)) if prefix else len(self))
+
     def id(self, index: int) -> str:
         """Return the id that ``index`` stands for."""
         return bytes(self._ids[index]).decode()

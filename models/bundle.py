@@ -58,6 +58,7 @@ class Manifest(Settings):
     """A scorer composed of others comes after them."""
     event_types: tuple[str, ...]
     """Names of the codes in a history's ``event_type``."""
+    dimensions: tuple[Name, ...]
     as_of: datetime
     """The histories end before this."""
     snapshot_hash: str
@@ -76,6 +77,7 @@ class Bundle:
         items: The items that item indices stand for.
         interactions: The histories, by user index.
         catalog: One row for each item, in order of its index; see ``Snapshot.catalog``.
+        values: The values of each dimension, which scorers mean by an index.
         scorers: By name.
     """
 
@@ -86,6 +88,7 @@ class Bundle:
         items: Vocabulary,
         interactions: Interactions,
         catalog: pl.DataFrame,
+        values: dict[str, Vocabulary],
         scorers: dict[str, Scorer],
     ) -> None:
         self.manifest = manifest
@@ -93,6 +96,7 @@ class Bundle:
         self.items = items
         self.interactions = interactions
         self.catalog = catalog
+        self.values = values
         self.scorers = scorers
 
     @classmethod
@@ -115,12 +119,14 @@ class Bundle:
                 for name, scorer in by_name.items()
             },
             event_types=snapshot.manifest.event_types,
+            dimensions=snapshot.manifest.dimensions,
             as_of=snapshot.manifest.as_of,
             snapshot_hash=snapshot.manifest.snapshot_hash,
             code_version=code_version,
             created_at=created_at,
         )
-        return cls(manifest, snapshot.users, snapshot.items, snapshot.interactions, snapshot.catalog, by_name)
+        values = {dimension: snapshot.values(dimension) for dimension in snapshot.manifest.dimensions}
+        return cls(manifest, snapshot.users, snapshot.items, snapshot.interactions, snapshot.catalog, values, by_name)
 
     def history(self, user_id: str) -> History:
         """Return what ``user_id`` did; the empty history where the user is unknown."""
@@ -142,6 +148,9 @@ class Bundle:
             self.items.save(unfinished / "items.npy")
             self.interactions.save(unfinished / "interactions")
             self.catalog.write_parquet(unfinished / "catalog.parquet")
+            (unfinished / "values").mkdir()
+            for dimension, values in self.values.items():
+                values.save(unfinished / "values" / f"{dimension}.npy")
             for name, scorer in self.scorers.items():
                 arrays = unfinished / "arrays" / name
                 arrays.mkdir(parents=True)
@@ -189,6 +198,7 @@ class Bundle:
             Vocabulary.load(folder / "items.npy"),
             Interactions.load(folder / "interactions"),
             pl.read_parquet(folder / "catalog.parquet"),
+            {name: Vocabulary.load(folder / "values" / f"{name}.npy") for name in manifest.dimensions},
             scorers,
         )
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
@@ -10,48 +10,22 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from shop import BASKETS, SHOP, SHOWN, bundle_of
 from worlds import NOW, event, item, snapshot
 
 import serving.pipeline
 from features.errors import InvalidInput, NotFound
 from features.interactions import History
 from models.bundle import Bundle
-from models.item_to_item import ItemToItem, ItemToItemSettings
 from models.popularity import Popularity, PopularitySettings
 from serving.pipeline import Pipeline
 from serving.query import Query
 from serving.recipes import BUILT_IN, Recipes
 
-SHOP = [
-    item("beer", kind=["drink"], tags=["cold", "adult"], price=3.0),
-    item("cake", kind=["food"], tags=["sweet"], price=9.0),
-    item("coal", kind=["fuel"], tags=[], price=5.0),
-    item("milk", kind=["drink"], tags=["cold"], price=1.0),
-    item("salt", kind=["food"], tags=[], price=0.5),
-    item("tea", kind=["drink"], tags=["hot"], price=4.0),
-    item("z-expired", expires_at=NOW),
-    item("z-future", published_at=NOW + timedelta(seconds=1)),
-    item("z-hidden", visible=False),
-    item("z-sold-out", stock=0.0),
-]
-BASKETS = {
-    "ann": ["tea", "milk", "z-hidden", "z-sold-out"],
-    "bob": ["tea", "milk", "z-expired", "z-future"],
-    "cid": ["tea", "cake", "z-unlisted"],
-    "dan": ["tea"],
-    "eve": ["beer"],
-}
-SHOWN = {"beer", "cake", "coal", "milk", "salt", "tea"}
-
 
 @cache
 def shop() -> Pipeline:
-    folder = Path(mkdtemp())
-    events = [event(user_id, name) for user_id, names in BASKETS.items() for name in names]
-    world = snapshot(folder / "snapshot", events, SHOP)
-    rng = np.random.default_rng(0)
-    scorers = [Popularity.fit(world, PopularitySettings(), rng), ItemToItem.fit(world, ItemToItemSettings(), rng)]
-    return Pipeline(Bundle.of(world, scorers, "item-to-item", NOW, "test"), Recipes.read(BUILT_IN))
+    return Pipeline(bundle_of(Path(mkdtemp()) / "snapshot"), Recipes.read(BUILT_IN))
 
 
 def query(user_id: str, **rest: object) -> Query:
@@ -188,7 +162,7 @@ def test_a_catalog_without_attributes_is_enough(tmp_path: Path) -> None:
 
 def test_the_latest_published_items_fill_the_list_first(tmp_path: Path) -> None:
     days = {"old": 3, "new": 1, "middle": 2}
-    items = [item(name, published_at=datetime(2026, 1, 31, tzinfo=UTC) - timedelta(days=d)) for name, d in days.items()]
+    items = [item(name, published_at=NOW - timedelta(days=d)) for name, d in days.items()]
     world = snapshot(tmp_path / "snapshot", [], [*items, item("undated")])
     popularity = Popularity.fit(world, PopularitySettings(), np.random.default_rng(0))
     pipeline = Pipeline(Bundle.of(world, [popularity], "popularity", NOW, "test"), Recipes.read(BUILT_IN))

@@ -1,0 +1,108 @@
+"""The bundle that is served now, and how a newly promoted one takes its place."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+
+from features.errors import AttuneError, Corrupt, Unavailable
+from features.layout import Layout
+from models.bundle import Bundle
+from serving.pipeline import Pipeline
+from serving.query import Query
+from serving.recipes import Recipes
+
+log = logging.getLogger("attune")
+
+
+class Champion:
+    """Follows ``layout.champion``, the file that names the promoted bundle.
+
+    The pipeline is replaced as one reference: who took it goes on with it to the end of a request. A bundle that cannot
+    be loaded or cannot answer is refused with a line in the log, and the one before stays.
+    """
+
+    def __init__(self, layout: Layout, recipes: Recipes, now: Callable[[Bundle], datetime], poll_s: float) -> None:
+        self._layout = layout
+        self._recipes = recipes
+        self._now = now
+        self._poll_s = poll_s
+        self._seen: tuple[int, int] | None = None
+        self._pipeline: Pipeline | None = None
+        self._problem: AttuneError = Unavailable(
+            f"No bundle has been promoted: there is no file {layout.champion}. "
+            "Fit a model and promote it with `python -m training`."
+        )
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is a bundle to answer from."""
+        return self._pipeline is not None
+
+    def pipeline(self) -> Pipeline:
+        """Return the pipeline of the bundle now served; keep it for a whole request.
+
+        Raises:
+            Unavailable: none has been promoted yet.
+            Corrupt: the only one that was cannot be used.
+        """
+        if self._pipeline is None:
+            raise self._problem
+        return self._pipeline
+
+    def refresh(self) -> None:
+        """Take over the promoted bundle if it is another than that served."""
+        try:
+            stat = self._layout.champion.stat()
+        except FileNotFoundError:
+            return
+        if (stat.st_mtime_ns, stat.st_ino) == self._seen:
+            return
+        self._seen = (stat.st_mtime_ns, stat.st_ino)
+        try:
+            bundle_id = self._layout.champion.read_text(encoding="utf-8").strip()
+            if self._pipeline is None or self._pipeline.bundle.manifest.bundle_id != bundle_id:
+                self._pipeline = self._loaded(bundle_id)
+                log.info("Serving the bundle %s.", bundle_id)
+        except AttuneError as error:
+            self._refuse(error)
+        except Exception as error:  # whatever a bundle breaks with, the one before must go on
+            log.exception("The promoted bundle does not work.")
+            self._refuse(Corrupt(f"The promoted bundle does not work: {error!r}. Promote another one."))
+
+    @contextmanager
+    def following(self) -> Iterator[None]:
+        """Refresh at once, and then every ``poll_s`` seconds in a thread until the context is left."""
+        self.refresh()
+        left = threading.Event()
+
+        def follow() -> None:
+            while not left.wait(self._poll_s):
+                self.refresh()
+
+        thread = threading.Thread(target=follow, name="champion", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            left.set()
+            thread.join()
+
+    def _loaded(self, bundle_id: str) -> Pipeline:
+        if not re.fullmatch(r"[\w-]+", bundle_id):
+            raise Corrupt(f"{self._layout.champion} holds {bundle_id[:80]!r}, not the id of a bundle. Promote again.")
+        bundle = Bundle.load(self._layout.bundles / bundle_id)
+        pipeline = Pipeline(bundle, self._recipes)
+        history = bundle.interactions.of(0) if bundle.interactions.n_users else bundle.history("")
+        for recipe in pipeline.available():  # what is compiled or read on first use is so before the first request
+            query = Query(history, self._now(bundle), recipe=recipe)
+            pipeline.reasons(query, pipeline.rank(query))
+        return pipeline
+
+    def _refuse(self, error: AttuneError) -> None:
+        self._problem = error
+        log.error("Refused the promoted bundle, %s: %s", "kept the one before" if self.ready else "none to keep", error)
