@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +15,7 @@ import pyarrow as pa
 from ibis.backends import BaseBackend
 from ibis.expr.types import Table
 
+from features.events import STANDARD_EVENT_TYPES
 from features.interactions import COLUMNS, Interactions
 from features.ragged_arrays import RaggedArrays
 from features.snapshot import SnapshotSettings
@@ -48,7 +49,7 @@ def write_aggregates(
     """
     interactions = Interactions.load(folder / "interactions")
     events = _events(interactions, event_types, as_of, settings)
-    occurring = [event_types[code] for code in np.unique(interactions.all.event_type)]
+    occurring = {code: event_types[code] for code in np.flatnonzero(np.bincount(interactions.all.event_type)).tolist()}
     pairs = engine.create_table(ibis.util.gen_name("pairs"), _pairs(events, occurring), temp=True)
     _write_matrices(folder / "matrices", pairs, occurring, interactions.n_users, engine)
     for dimension in dimensions:
@@ -61,37 +62,43 @@ def write_aggregates(
 def _events(
     interactions: Interactions, event_types: Sequence[str], as_of: datetime, settings: SnapshotSettings
 ) -> Table:
-    """Return the interactions with their user, the name of their type, ``sign`` (+1, 0, -1) and decayed ``weight``."""
+    """Return the interactions with their user, ``sign`` (+1, 0, -1) and decayed ``weight``."""
     rows = ibis.memtable(
         pa.table({"user": interactions.users()} | {name: getattr(interactions.all, name) for name in COLUMNS})
     )
-    rows = rows.mutate(sign=rows.quantity.sign().cast("float64"), type=rows.event_type.cases(*enumerate(event_types)))
+    sign = rows.quantity.sign().cast("float64")
     age_half_lives = (int(as_of.timestamp()) - rows.timestamp_s) / (settings.half_life_days * 86_400)
-    weight = rows.type.cases(*settings.event_weights.items(), else_=0.0)
-    decayed = weight * rows.sign * ibis.literal(2.0) ** -age_half_lives
-    return rows.mutate(weight=(decayed * WEIGHT_STEPS).round().cast("float64") / WEIGHT_STEPS)
+    weights = {code: settings.event_weights.get(name, 0.0) for code, name in enumerate(event_types)}
+    decayed = rows.event_type.cases(*weights.items()) * sign * ibis.literal(2.0) ** -age_half_lives
+    return rows.mutate(sign=sign, weight=(decayed * WEIGHT_STEPS).round().cast("float64") / WEIGHT_STEPS)
 
 
-def _counts(events: Table, occurring: Sequence[str]) -> dict[str, ibis.Value]:
+def _counts(events: Table, occurring: Mapping[int, str]) -> dict[str, ibis.Value]:
     """Return how many events of each type there are, a return counting -1."""
-    return {f"n_{name}": events.sign.sum(where=events.type == name).fill_null(0.0) for name in occurring}
+    return {
+        f"n_{name}": events.sign.sum(where=events.event_type == code).fill_null(0.0) for code, name in occurring.items()
+    }
 
 
-def _pairs(events: Table, occurring: Sequence[str]) -> Table:
+def _is_purchase(events: Table) -> ibis.Value:
+    return (events.event_type == STANDARD_EVENT_TYPES.index("purchase")) & (events.quantity > 0)
+
+
+def _pairs(events: Table, occurring: Mapping[int, str]) -> Table:
     """Return one row for each user and item that have to do with one another."""
-    bought = (events.type == "purchase") & (events.quantity > 0)
+    bought_s = _is_purchase(events).ifelse(events.timestamp_s, ibis.null("int64"))
     return events.group_by("user", "item").agg(
         weight=events.weight.sum(),
-        first_s=events.timestamp_s.min(),
-        last_s=events.timestamp_s.max(),
-        first_bought_s=events.timestamp_s.min(where=bought),
-        last_bought_s=events.timestamp_s.max(where=bought),
+        bought=bought_s.count() > 0,
+        bought_again=(bought_s.max() > bought_s.min()).fill_null(False),
         **_counts(events, occurring),
     )
 
 
-def _write_matrices(folder: Path, pairs: Table, occurring: Sequence[str], n_users: int, engine: BaseBackend) -> None:
-    columns = {"combined": "weight"} | {name: f"n_{name}" for name in occurring}
+def _write_matrices(
+    folder: Path, pairs: Table, occurring: Mapping[int, str], n_users: int, engine: BaseBackend
+) -> None:
+    columns = {"combined": "weight"} | {name: f"n_{name}" for name in occurring.values()}
     ordered = pairs.select("user", "item", *columns.values()).order_by("user", "item")
     with ExitStack() as stack:
         matrices = {name: stack.enter_context(RaggedArrays(folder / name, n_users, MATRIX)) for name in columns}
@@ -118,28 +125,28 @@ def _write_affinities(folder: Path, pairs: Table, n_users: int, engine: BaseBack
 
 
 def _item_features(
-    events: Table, pairs: Table, occurring: Sequence[str], n_items: int, engine: BaseBackend
+    events: Table, pairs: Table, occurring: Mapping[int, str], n_items: int, engine: BaseBackend
 ) -> pl.DataFrame:
-    bought = pairs.last_bought_s.notnull()
-    again = pairs.last_bought_s > pairs.first_bought_s
+    counts = [f"n_{name}" for name in occurring.values()]
     sums = pairs.group_by("item").agg(
-        **{f"n_{name}": pairs[f"n_{name}"].sum().cast("int64") for name in occurring},
+        **{name: pairs[name].sum().cast("int64") for name in counts},
         users=pairs.count(),
         popularity=pairs.weight.sum(),
-        repeat_rate=again.sum() / bought.sum().nullif(0),
-        first_at=pairs.first_s.min(),
-        last_at=pairs.last_s.max(),
+        repeat_rate=pairs.bought_again.sum() / pairs.bought.sum().nullif(0),
     )
-    sold = events.filter((events.type == "purchase") & (events.quantity > 0) & (events.value > 0))
-    prices = sold.group_by("item").agg(price=(sold.value.cast("float64") / sold.quantity).median())
+    unit_price = events.value.cast("float64") / events.quantity
+    details = events.group_by("item").agg(
+        price=unit_price.median(where=_is_purchase(events) & (events.value > 0)),
+        first_at=events.timestamp_s.min(),
+        last_at=events.timestamp_s.max(),
+    )
     rows = pl.DataFrame({"item": np.arange(n_items, dtype=np.int32)})
-    for part in (sums, prices):
+    for part in (sums, details):
         rows = rows.join(engine.to_polars(part), on="item", how="left", maintain_order="left")
-    zeros = [*(f"n_{name}" for name in occurring), "users", "popularity"]
-    return rows.drop("item").with_columns(pl.col(zeros).fill_null(0)).with_columns(_TIMES)
+    return rows.drop("item").with_columns(pl.col(*counts, "users", "popularity").fill_null(0)).with_columns(_TIMES)
 
 
-def _user_features(events: Table, occurring: Sequence[str], engine: BaseBackend) -> pl.DataFrame:
+def _user_features(events: Table, occurring: Mapping[int, str], engine: BaseBackend) -> pl.DataFrame:
     money = (events.value.cast("float64") * MONEY_STEPS).round().cast("float64")
     sums = events.group_by("user").agg(
         **{name: count.cast("int64") for name, count in _counts(events, occurring).items()},

@@ -18,21 +18,6 @@ from features.interactions import COLUMNS
 from features.ragged_arrays import RaggedArrays
 from features.vocabulary import Vocabulary
 
-CATALOG_SCHEMA = {
-    "item_id": pl.String(),
-    "item_type": pl.String(),
-    "title": pl.String(),
-    "url": pl.String(),
-    "image_url": pl.String(),
-    "price": pl.Float64(),
-    "list_price": pl.Float64(),
-    "stock": pl.Int64(),
-    "visible": pl.Boolean(),
-    "published_at": pl.Datetime("us", "UTC"),
-    "expires_at": pl.Datetime("us", "UTC"),
-}
-"""What every catalog says of an item, beside its dimensions."""
-
 
 def encode_interactions(events: Table, catalog_items: Sequence[str], folder: Path, engine: BaseBackend) -> list[str]:
     """Write ``users.npy``, ``items.npy`` and ``interactions/`` of ``events`` into ``folder``; return the event types.
@@ -72,42 +57,35 @@ def encode_interactions(events: Table, catalog_items: Sequence[str], folder: Pat
     )
     rows = rows.select(
         "user",
-        "item",
         "timestamp",
         "session",
+        "item",
         event_type=rows.code.cast("uint8"),
-        # truncated first, because some engines round when they cast
-        timestamp_s=rows.timestamp.truncate("s").epoch_seconds().cast("int64"),
         quantity=rows.quantity.fill_null(1.0).cast("float32"),
         value=rows.value.fill_null(0.0).cast("float32"),
-    ).order_by("user", "timestamp", "session", "item", "event_type", "quantity", "value")
+    )
     with RaggedArrays(folder / "interactions", len(users), COLUMNS) as files:
-        for batch in engine.to_pyarrow_batches(rows.select("user", *COLUMNS)):
-            columns = {name: batch[name].to_numpy() for name in ("user", *COLUMNS)}
-            files.append(columns["user"], columns)
+        for batch in engine.to_pyarrow_batches(rows.order_by(rows.columns)):
+            columns = {name: batch[name].to_numpy() for name in batch.schema.names}
+            timestamp_us = columns["timestamp"].astype("datetime64[us]").view(np.int64)
+            files.append(columns["user"], columns | {"timestamp_s": timestamp_us // 1_000_000})
     return event_types
 
 
-def encode_catalog(catalog: pl.DataFrame | None, folder: Path) -> list[str]:
+def encode_catalog(catalog: pl.DataFrame, folder: Path) -> list[str]:
     """Write ``catalog.parquet`` and ``dimensions/`` into ``folder``, where ``items.npy`` lies; return the dimensions.
 
-    Without a catalog, every item that an event names is taken as one that may be shown.
+    In an empty catalog, every item that an event names is taken as one that may be shown.
     """
     items = Vocabulary.load(folder / "items.npy")
     rows = pl.DataFrame({"item_id": items.ids()}, schema={"item_id": pl.String()})
-    if catalog is None:
-        rows = rows.with_columns(in_catalog=True, visible=True)
-    else:
-        rows = rows.join(catalog.with_columns(in_catalog=True), on="item_id", how="left", maintain_order="left")
+    if catalog.is_empty():
+        catalog = rows.join(catalog, on="item_id", how="left", maintain_order="left").with_columns(visible=True)
+    catalog = catalog.select("item_id", pl.lit(True).alias("in_catalog"), pl.exclude("item_id"))
+    rows = rows.join(catalog, on="item_id", how="left", maintain_order="left")
     dimensions = sorted(name for name, dtype in rows.schema.items() if dtype == pl.List(pl.String()))
-    rows = rows.select(
-        "item_id",
+    rows = rows.with_columns(
         pl.col("in_catalog").fill_null(False),
-        *(
-            (pl.col(name) if name in rows.columns else pl.lit(None)).cast(dtype).alias(name)
-            for name, dtype in CATALOG_SCHEMA.items()
-            if name != "item_id"
-        ),
         *(pl.col(name).fill_null([]).list.drop_nulls().list.unique().list.sort() for name in dimensions),
     )
     rows.write_parquet(folder / "catalog.parquet")

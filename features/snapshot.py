@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import polars as pl
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from scipy import sparse
 
 from features.errors import Corrupt, NotFound
@@ -23,9 +24,15 @@ FORMAT = 1
 class SnapshotSettings(Settings):
     """How a snapshot is made of the log."""
 
-    event_weights: dict[str, float] = {"view": 0.1, "click": 0.1, "add_to_cart": 0.4, "favorite": 0.4, "purchase": 1.0}
+    event_weights: dict[str, Annotated[float, Field(ge=-100, le=100)]] = {
+        "view": 0.1,
+        "click": 0.1,
+        "add_to_cart": 0.4,
+        "favorite": 0.4,
+        "purchase": 1.0,
+    }
     """Weight of one event of each type in the combined matrix and in affinities; a type not named weighs 0."""
-    half_life_days: float = 60.0
+    half_life_days: float = Field(default=60.0, gt=0)
     """Age at which an interaction counts half."""
 
 

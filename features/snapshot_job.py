@@ -3,31 +3,59 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import polars as pl
-from ibis.backends import BaseBackend
 from ibis.expr.types import Table
 
 from features.aggregates import write_aggregates
+from features.catalog import Catalog
 from features.encoding import encode_catalog, encode_interactions
-from features.engine import EngineSettings, open_engine
-from features.errors import InvalidInput
+from features.engine import DuckDB, EngineSettings, open_engine
+from features.errors import AttuneError, InvalidInput
+from features.event_log import EventLog
 from features.interactions import Interactions
+from features.layout import Layout
 from features.snapshot import FORMAT, Manifest, Snapshot, SnapshotSettings
 
 
 def build(
+    layout: Layout,
+    settings: SnapshotSettings | None = None,
+    as_of: datetime | None = None,
+    engine: EngineSettings | None = None,
+) -> Snapshot:
+    """Return the snapshot of a run-time folder, and make it the latest; one made of the same before is used again.
+
+    For ``as_of`` and the errors see ``snapshot_of``.
+    """
+    settings = settings or SnapshotSettings()
+    layout.root.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".build-", dir=layout.root) as name:
+        with closing(EventLog(layout)) as log, closing(Catalog(layout)) as catalog:
+            tables = log.tables(Path(name))
+            catalog.export(exported := Path(name) / "catalog.parquet")
+        made_from = _fingerprint([*tables, exported], Path(name), f"{as_of} {settings.model_dump_json()}")
+        snapshot = _made_from(layout, made_from) or snapshot_of(
+            tables, pl.read_parquet(exported), layout.snapshots, settings, as_of, engine
+        )
+    _replace(snapshot.folder / "made_from", made_from)
+    _replace(layout.latest_snapshot, snapshot.manifest.snapshot_hash)
+    return snapshot
+
+
+def snapshot_of(
     log: Sequence[Path],
-    catalog: pl.DataFrame | None,
+    catalog: pl.DataFrame,
     folder: Path,
     settings: SnapshotSettings,
     as_of: datetime | None = None,
@@ -37,16 +65,15 @@ def build(
 
     It lies in ``folder``, under its hash. The same events, catalog, settings and moment give the same hash, whatever
     the layout of the log and the number of threads. ``as_of`` is cut to whole seconds, and by default the second after
-    the last event. ``catalog`` has one row for each item, with the columns of ``encoding.CATALOG_SCHEMA`` and one of
-    ``list[str]`` for each dimension; it is the catalog of today, also in a snapshot of an earlier time.
+    the last event. ``catalog`` is what ``Catalog.export`` writes; it is that of today, also in a snapshot of an earlier
+    time.
 
     Raises:
         InvalidInput: the log is empty, or there is no interaction before ``as_of``.
     """
     with _workshop(folder, engine) as (new, duckdb):
         events, as_of = _events(log, as_of, duckdb)
-        item_ids = [] if catalog is None else catalog["item_id"].to_list()
-        event_types = encode_interactions(events, item_ids, new, duckdb)
+        event_types = encode_interactions(events, catalog["item_id"].to_list(), new, duckdb)
         dimensions = encode_catalog(catalog, new)
         write_aggregates(new, event_types, dimensions, as_of, settings, duckdb)
         return _seal(new, folder, as_of, event_types, dimensions, settings)
@@ -77,12 +104,12 @@ def before(snapshot: Snapshot, timestamp: datetime, folder: Path, engine: Engine
         return _seal(new, folder, as_of, manifest.event_types, manifest.dimensions, manifest.settings)
 
 
-def _events(log: Sequence[Path], as_of: datetime | None, duckdb: BaseBackend) -> tuple[Table, datetime]:
+def _events(log: Sequence[Path], as_of: datetime | None, duckdb: DuckDB) -> tuple[Table, datetime]:
     """Return the events of ``log`` before ``as_of``, and that moment."""
     empty = InvalidInput("The log is empty. Import some events first: `python -m features import`.")
     if not log:
         raise empty
-    events = duckdb.read_parquet([str(path) for path in log])
+    events = duckdb.read_tables(log)
     first, last = duckdb.to_polars(events.aggregate(first=events.timestamp.min(), last=events.timestamp.max())).row(0)
     if last is None:
         raise empty
@@ -99,7 +126,7 @@ def _whole_second(timestamp: datetime) -> datetime:
 
 
 @contextmanager
-def _workshop(parent: Path, settings: EngineSettings | None) -> Iterator[tuple[Path, BaseBackend]]:
+def _workshop(parent: Path, settings: EngineSettings | None) -> Iterator[tuple[Path, DuckDB]]:
     """Give an empty folder below ``parent``, gone afterwards unless it was renamed, and an engine to fill it."""
     parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".new-", dir=parent) as folder:
@@ -160,3 +187,34 @@ def _content_hash(folder: Path, manifest: Manifest) -> str:
             for rows in pl.read_parquet(path).iter_slices(100_000):
                 digest.update(rows.write_ndjson().encode())
     return digest.hexdigest()[:16]
+
+
+def _fingerprint(files: Sequence[Path], new: Path, choices: str) -> str:
+    """Return a line that changes with what a snapshot is made of.
+
+    The files of the history never change, so their names, sizes and times stand for them; those in ``new`` are written
+    for each build, so their content does.
+    """
+    digest = hashlib.sha256(f"{FORMAT} {choices}".encode())
+    for path in sorted(files):
+        if path.parent == new:
+            digest.update(path.read_bytes())
+        else:
+            state = path.stat()
+            digest.update(f"{path} {state.st_size} {state.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def _made_from(layout: Layout, made_from: str) -> Snapshot | None:
+    try:
+        latest = Snapshot.latest(layout)
+        return latest if (latest.folder / "made_from").read_text().strip() == made_from else None
+    except (AttuneError, OSError):
+        return None
+
+
+def _replace(path: Path, line: str) -> None:
+    """Write a file of one line, atomically."""
+    new = path.with_name(f".{path.name}.{os.getpid()}")
+    new.write_text(line + "\n", encoding="utf-8")
+    new.replace(path)
