@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -14,11 +14,14 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from features.catalog import Catalog
 from features.command_line import Var, console, run
+from features.engine import EngineSettings
 from features.errors import InvalidInput, Unavailable
 from features.event_log import EventLog
 from features.importing import Counts, import_events, import_items
 from features.layout import Layout
 from features.mapping import BUILT_IN, Mappings, with_options
+from features.snapshot import SnapshotSettings
+from features.snapshot_job import build
 from features.source import open_source
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False)
@@ -90,6 +93,46 @@ def archive_command(
         raise InvalidInput(f"--before {before!r} must be a day such as 2026-11-21.") from None
     moved = EventLog(Layout(var)).archive(day.replace(hour=0, minute=0, second=0, microsecond=0))
     console.print(f"{moved:,} events moved to the history.")
+
+
+@app.command("build")
+def build_command(
+    as_of: Annotated[
+        str | None, typer.Option(help="Only what happened before this moment (UTC): 2017-12-04 or 2017-12-04T12:00.")
+    ] = None,
+    settings: Annotated[Path | None, typer.Option(help="TOML file: event_weights, half_life_days.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads; one for each core where not given.")] = None,
+    memory_mb: Annotated[int, typer.Option(min=256, help="Memory of the engine in MiB; the rest goes to disk.")] = 2048,
+    var: Var = DEFAULT_VAR,
+) -> None:
+    """Make a snapshot of the log: matrices, features of items and users, affinities."""
+    try:
+        moment = None if as_of is None else datetime.fromisoformat(as_of)
+    except ValueError:
+        raise InvalidInput(f"--as-of {as_of!r} must be a day or a time such as 2017-12-04T12:00:00.") from None
+    chosen = SnapshotSettings.read(settings) if settings else SnapshotSettings()
+    with console.status("Building the snapshot"):
+        snapshot = build(Layout(var), chosen, moment, EngineSettings(threads=threads, memory_mb=memory_mb))
+    manifest = snapshot.manifest
+    with closing(Catalog(Layout(var))) as catalog:
+        if not len(catalog):
+            console.print(
+                "[yellow]warning:[/] The catalog is empty, so every item that an event names counts as one that may be "
+                "shown. Import the items: `python -m features import items`.",
+                soft_wrap=True,
+            )
+        elif not manifest.dimensions:
+            console.print(
+                "[yellow]warning:[/] No item has a dimension (brand, category ...), so there are no affinities. "
+                "Import the items again with some: `python -m features import items`.",
+                soft_wrap=True,
+            )
+    console.print(
+        f"Snapshot {manifest.snapshot_hash} as of {manifest.as_of:%Y-%m-%d %H:%M:%S} UTC: "
+        f"{manifest.counts['interactions']:,} interactions of {manifest.counts['users']:,} users with "
+        f"{manifest.counts['items']:,} items ({snapshot.folder})",
+        soft_wrap=True,
+    )
 
 
 def _import_events(path: Path, mappings: Mappings, layout: Layout) -> None:
