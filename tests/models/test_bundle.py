@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from worlds import NOW, event, item, snapshot
 
 from features.errors import Corrupt, InvalidInput, NotFound
 from features.snapshot import Snapshot
 from models.bundle import SCORERS, Bundle, settings_class
 from models.item_to_item import ItemToItem, ItemToItemSettings
 from models.popularity import Popularity, PopularitySettings
+from tests.worlds import NOW, event, item, snapshot
 
 CREATED = datetime(2026, 2, 1, tzinfo=UTC)
 

@@ -6,12 +6,12 @@ from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
-from worlds import NOW, event, item, snapshot
 
 from features.layout import Layout
 from models.bundle import Bundle
 from models.item_to_item import ItemToItem, ItemToItemSettings
 from models.popularity import Popularity, PopularitySettings
+from tests.worlds import NOW, event, item, snapshot
 
 SHOP = [
     item("beer", kind=["drink"], tags=["cold", "adult"], price=3.0),

@@ -10,8 +10,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from shop import BASKETS, SHOP, SHOWN, bundle_of
-from worlds import NOW, event, item, snapshot
 
 import serving.pipeline
 from features.errors import InvalidInput, NotFound
@@ -21,6 +19,8 @@ from models.popularity import Popularity, PopularitySettings
 from serving.pipeline import Pipeline
 from serving.query import Query
 from serving.recipes import BUILT_IN, Recipes
+from tests.serving.shop import BASKETS, SHOP, SHOWN, bundle_of
+from tests.worlds import NOW, event, item, snapshot
 
 
 @cache

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from shop import SHOWN, add, bundle_of, point_to
 from starlette.testclient import TestClient
 
 from serving.service import MAX_BODY_BYTES, app, assembly
+from tests.serving.shop import SHOWN, add, bundle_of, point_to
 
 Json = dict[str, object]
 
