@@ -91,7 +91,7 @@ def rank_held_out(
     past, split = backtest.past, backtest.split
     bundle = Bundle.of(past, scorers, model, created_at=split.start, code_version="")
     pipeline = Pipeline(bundle, recipes)
-    buyers, n_users = _buyers(past), len(past.users)
+    bought_by, n_users = buyers(past), len(past.users)
     frames = []
     for name, recipe in RECIPES.items():
         target = split.all if name == "all" else split.new
@@ -118,7 +118,7 @@ def rank_held_out(
                     "average_precision": ranking_metrics.average_precision(judged, PLACES),
                     "hit_rate": ranking_metrics.hit_rate(judged, PLACES),
                     "reciprocal_rank": ranking_metrics.reciprocal_rank(judged, PLACES),
-                    "novelty": ranking_metrics.novelty(rankings, buyers, n_users, PLACES),
+                    "novelty": ranking_metrics.novelty(rankings, bought_by, n_users, PLACES),
                     "ranking": rankings,
                 }
             )
@@ -127,10 +127,11 @@ def rank_held_out(
 
 
 def intervals(ranked: pl.DataFrame, seed: int) -> dict[str, dict[str, Interval]]:
-    """Return the mean of each of ``METRICS`` over the users of each target; ``seed`` draws the resamples."""
+    """Return the mean of each of ``METRICS`` over the users of each target that has two; ``seed`` draws resamples."""
     return {
         str(target): {name: mean_interval(rows[name].to_numpy(), np.random.default_rng(seed)) for name in METRICS}
         for (target,), rows in ranked.group_by("target", maintain_order=True)
+        if len(rows) > 1
     }
 
 
@@ -151,7 +152,7 @@ def variety(ranked: pl.DataFrame, in_catalog: NDArray[np.bool_]) -> dict[str, di
     return found
 
 
-def _buyers(snapshot: Snapshot) -> NDArray[np.int64]:
+def buyers(snapshot: Snapshot) -> NDArray[np.int64]:
     """Return how many users bought each item; shape (items,)."""
     rows, n_items = snapshot.interactions.all, len(snapshot.items)
     pairs = snapshot.interactions.users().astype(np.int64) * n_items + rows.item

@@ -21,7 +21,11 @@ from serving.pipeline import Pipeline
 from serving.query import Query
 from serving.recipes import Recipes
 from training.backtest import PLACES, RECIPES
+from training.tracking import CHAMPION, Version
+from training.workbench import Configuration, Workbench
 
+BASELINE: Final = "popularity"
+"""What the first champion has to beat."""
 METRIC: Final = "ndcg"
 QUERIES: Final = 200
 """How many rankings a bundle is asked for before it is handed over."""
@@ -45,6 +49,71 @@ class Verdict:
         return Verdict(self.promote and other.promote, self.sentences + other.sentences)
 
 
+def promote(
+    challenger: Version, champion: Version | None, bench: Workbench, layout: Layout, *, force: bool, if_better: bool
+) -> Verdict:
+    """Make ``challenger`` the champion and serve its bundle, where it is good enough; return why it was or was not.
+
+    Args:
+        challenger: The version to promote.
+        champion: The version that is the champion now, or None.
+        bench: That of the challenger's snapshot.
+        layout: Where the service finds what it serves.
+        force: Whether to promote whatever the test says; a bundle that does not load or answer never is.
+        if_better: Whether as good is not enough.
+
+    Raises:
+        Corrupt: the challenger's bundle is damaged.
+    """
+    if champion is not None and champion.number == challenger.number:
+        if served(layout) == challenger.run.tags["bundle_id"]:
+            return Verdict(True, (f"Version {challenger.number} is the champion, and is served already.",))
+        accuracy = Verdict(True, (f"Version {challenger.number} is the champion, but is not what is served.",))
+    elif force:
+        accuracy = Verdict(True, ("Forced: nobody asked whether it is better or worse.",))
+    else:
+        accuracy = verdict(challenger, champion, bench, "better" if if_better else "not worse")
+    if accuracy.promote:
+        accuracy &= answers(Bundle.load(challenger.bundle), bench.recipes, bench.seed)
+    if not accuracy.promote:
+        return accuracy & Verdict(
+            False, (f"Version {challenger.number} is not promoted (--force promotes what loads and answers).",)
+        )
+    bundle_id = publish(challenger.bundle, layout)
+    bench.tracking.name(challenger.number, CHAMPION)
+    return accuracy & Verdict(True, (f"Version {challenger.number} is promoted; the bundle {bundle_id} is served.",))
+
+
+def verdict(challenger: Version, champion: Version | None, bench: Workbench, demand: Demand) -> Verdict:
+    """Return whether ``challenger`` should take over, for its accuracy.
+
+    Bundles cannot be compared on a period that they were fitted on. So both *configurations* are fitted on the same
+    past and tested on the same future: the held-out period of the challenger's snapshot. A champion of the same
+    configuration is not compared with itself: newer data is reason enough.
+
+    Args:
+        challenger: The version to judge.
+        champion: The version that is served; None where there is none, and popularity takes its part.
+        bench: That of the challenger's snapshot.
+        demand: What the challenger must be; without a champion it must be better.
+    """
+    configuration = Configuration.logged(challenger.run)
+    if champion is None:
+        rival = Configuration.of(BASELINE)
+        sentence = f"There is no champion yet, so version {challenger.number} must beat {BASELINE}."
+        return Verdict(True, (sentence,)) & compared(
+            bench.test(configuration), bench.test(rival), BASELINE, "better", bench.seed
+        )
+    name = f"version {champion.number}"
+    rival = Configuration.logged(champion.run)
+    if rival == configuration:
+        ours, theirs = (Bundle.load(version.bundle).manifest.as_of for version in (challenger, champion))
+        newer = f"it knows what happened until {ours:%Y-%m-%d %H:%M}, {name} until {theirs:%Y-%m-%d %H:%M}"
+        return Verdict(ours >= theirs, (f"The configuration is that of {name}, and {newer}.",))
+    sentence = f"{name.capitalize()} is the champion ({rival}); both configurations are tested on the same days."
+    return Verdict(True, (sentence,)) & compared(bench.test(configuration), bench.test(rival), name, demand, bench.seed)
+
+
 def compared(challenger: pl.DataFrame, rival: pl.DataFrame, rival_name: str, demand: Demand, seed: int) -> Verdict:
     """Return whether the challenger ranks as well as ``demand`` says, beside a rival tested on the same users.
 
@@ -65,15 +134,16 @@ def compared(challenger: pl.DataFrame, rival: pl.DataFrame, rival_name: str, dem
     verdicts: list[str] = []
     sentences: list[str] = []
     for target in RECIPES:
-        ours, theirs = (ranked.filter(pl.col("target") == target) for ranked in (challenger, rival))
-        if ours["user_id"].to_list() != theirs["user_id"].to_list():
+        of_both = [ranked.filter(target=target).sort("user_id") for ranked in (challenger, rival)]
+        if not of_both[0]["user_id"].equals(of_both[1]["user_id"]):
             raise InvalidInput(f"The challenger and {rival_name} were tested on different users; evaluate both again.")
+        ours, theirs = (rows[METRIC].to_numpy() for rows in of_both)
         if len(ours) < 2:
             continue
-        difference = mean_interval((ours[METRIC] - theirs[METRIC]).to_numpy(), np.random.default_rng(seed))
+        difference = mean_interval(ours - theirs, np.random.default_rng(seed))
         verdicts.append(_word(difference))
         sentences.append(
-            f"{target} purchases: NDCG@{PLACES} {np.mean(ours[METRIC]):.4f} against {np.mean(theirs[METRIC]):.4f} of "
+            f"{target.capitalize()} purchases: NDCG@{PLACES} {ours.mean():.4f} against {theirs.mean():.4f} of "
             f"{rival_name}; the difference of {difference.mean:+.4f} ({difference.low:+.4f} to {difference.high:+.4f}, "
             f"95 %) makes it {verdicts[-1]}."
         )

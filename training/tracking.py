@@ -80,6 +80,10 @@ class OpenRun:
             self.run_id, metrics=[Metric(name, value, now_ms, step) for name, value in values.items()]
         )
 
+    def tag(self, name: str, value: str) -> None:
+        """Say one more thing of what the run is of."""
+        self._client.set_tag(self.run_id, name, value)
+
     def folder(self, name: str) -> Path:
         """Return the new, empty folder of artifacts ``name``; what is written there belongs to the run."""
         folder = self.artifacts / name

@@ -1,0 +1,155 @@
+"""``python -m training``: fit, evaluate and promote models."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from features.command_line import Var, console, run
+from features.errors import InvalidInput, NotFound
+from features.layout import Layout
+
+if TYPE_CHECKING:
+    from training.workbench import Workbench
+
+# Commands import what they need when they are called: some of it takes seconds, and `--help` needs none.
+
+app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False)
+output = Console(highlight=False)
+
+DEFAULT_VAR = Path("var")
+HoldoutDays = Annotated[int, typer.Option(min=1, help="Length of the held-out period, counted back from the last day.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of everything that is drawn.")]
+
+
+@app.command("fit")
+def fit_command(
+    models: Annotated[list[str] | None, typer.Argument(metavar="MODEL...", help="Which to fit.")] = None,
+    all_models: Annotated[bool, typer.Option("--all", help="Fit every model.")] = False,
+    settings: Annotated[Path | None, typer.Option(help="TOML file with the settings of the one model.")] = None,
+    holdout_days: HoldoutDays = 28,
+    seed: Seed = 0,
+    var: Var = DEFAULT_VAR,
+) -> None:
+    """Fit models on the latest snapshot, and make the best of them the challenger.
+
+    Each is fitted twice with the same settings: on what happened before the held-out period, to be tested on that
+    period, and on everything, to be served.
+    """
+    from training.backtest import PLACES
+    from training.fit import MODELS
+    from training.report import comparison
+    from training.tracking import CHALLENGER
+    from training.workbench import Configuration
+
+    names = list(MODELS) if all_models else list(dict.fromkeys(models or []))
+    if not names:
+        raise InvalidInput(f"Say which model to fit, or --all. Models: {', '.join(MODELS)}.")
+    if settings and len(names) > 1:
+        raise InvalidInput(f"--settings {settings} is for one model; {len(names)} are to be fitted.")
+    configurations = [Configuration.of(name, settings) for name in names]
+    with _progress() as progress:
+        bench = _bench(Layout(var), holdout_days, seed, progress)
+        fitted = {one.model: bench.fit(one, datetime.now(UTC)) for one in configurations}
+    tests = {name: ranked for name, (_, ranked) in fitted.items()}
+    best = max(tests, key=lambda name: tests[name].filter(target="all")["ndcg"].to_numpy().mean())
+    bench.tracking.name(fitted[best][0], CHALLENGER)
+    output.print(comparison(tests, bench.backtest, seed))
+    why = f", the best of {len(names)} by NDCG@{PLACES} of all purchases" if len(names) > 1 else ""
+    console.print(f"Version {fitted[best][0]} ({best}{why}) is the challenger. To serve it: python -m training promote")
+
+
+@app.command("evaluate")
+def evaluate_command(
+    models: Annotated[list[str] | None, typer.Argument(metavar="[MODEL...]", help="Which; all by default.")] = None,
+    holdout_days: HoldoutDays = 28,
+    seed: Seed = 0,
+    var: Var = DEFAULT_VAR,
+) -> None:
+    """Test models with their default settings on the last days of the latest snapshot, and print one table."""
+    from training.fit import MODELS
+    from training.report import comparison
+    from training.workbench import Configuration
+
+    configurations = [Configuration.of(name) for name in dict.fromkeys(models or MODELS)]
+    with _progress() as progress:
+        bench = _bench(Layout(var), holdout_days, seed, progress)
+        tests = {one.model: bench.test(one) for one in configurations}
+    output.print(comparison(tests, bench.backtest, seed))
+
+
+@app.command("promote")
+def promote_command(
+    if_better: Annotated[
+        bool, typer.Option("--if-better", help="Only where clearly better, not where as good.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Whatever the test says; it must still load and answer.")
+    ] = False,
+    var: Var = DEFAULT_VAR,
+) -> None:
+    """Serve the challenger, if it does as well as the champion; ends with status 1 where it does not."""
+    from training.tracking import CHALLENGER, CHAMPION, Tracking
+
+    layout = Layout(var)
+    tracking = Tracking(layout.mlflow)
+    challenger, champion = tracking.named(CHALLENGER), tracking.named(CHAMPION)
+    if challenger is None:
+        raise NotFound("There is no challenger. Fit one: python -m training fit blend")
+
+    from features.snapshot import Snapshot
+    from training.promote import promote
+    from training.workbench import Workbench
+
+    tags = challenger.run.tags
+    snapshot = Snapshot.load(layout.snapshots / tags["snapshot_hash"])
+    with _progress() as progress:
+        bench = Workbench.of(layout, snapshot, int(tags["holdout_days"]), int(tags["seed"]), progress)
+        verdict = promote(challenger, champion, bench, layout, force=force, if_better=if_better)
+    for sentence in verdict.sentences:
+        console.print(sentence, soft_wrap=True)
+    if not verdict.promote:
+        raise typer.Exit(1)
+
+
+@app.command("ui")
+def ui_command(port: Annotated[int, typer.Option(help="Where to serve it.")] = 5000, var: Var = DEFAULT_VAR) -> None:
+    """Open MLflow's pages on the runs and versions."""
+    from training import tracking
+    from training.processes import require_free, started
+
+    require_free(port)
+    command = tracking.ui_command(tracking.Tracking(Layout(var).mlflow), port)
+    console.print(f"MLflow: http://localhost:{port} (stop with Ctrl+C)")
+    with started(command, os.environ) as server:
+        server.wait()
+
+
+@app.command("demo")
+def demo_command(port: Annotated[int, typer.Option(help="Where to serve.")] = 3000, var: Var = DEFAULT_VAR) -> None:
+    """Import The Complete Journey, build, fit, compare, promote and serve; what is there already is kept."""
+    from training.demo import demo
+
+    demo(Layout(var), port, _progress())
+
+
+def _bench(layout: Layout, holdout_days: int, seed: int, progress: Progress) -> Workbench:
+    from features.snapshot import Snapshot
+    from training.workbench import Workbench
+
+    return Workbench.of(layout, Snapshot.latest(layout), holdout_days, seed, progress)
+
+
+def _progress() -> Progress:
+    columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
+    return Progress(*columns, console=console)
+
+
+if __name__ == "__main__":
+    run(app, "training")

@@ -1,0 +1,128 @@
+"""From nothing to a running service on real purchases."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import urllib.request
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from time import monotonic, sleep
+from typing import Any, Final
+
+from rich.console import Console
+from rich.progress import Progress
+
+from features.command_line import console
+from features.errors import Unavailable
+from features.layout import Layout
+from training.processes import require_free, started
+
+BASELINES: Final = ("popularity", "als", "own-frequency")
+MODEL: Final = "blend"
+HOLDOUT_DAYS: Final = 28
+SEED: Final = 0
+REQUEST: Final = {"user_id": "1", "n": 10}
+SERVICE: Final = "serving.service:Attune"
+START_WITHIN_S: Final = 120
+
+
+def demo(layout: Layout, port: int, progress: Progress) -> None:
+    """Serve The Complete Journey on ``port`` until stopped; make first what is not there yet.
+
+    Raises:
+        InvalidInput: ``port`` is no port.
+        Unavailable: the port is taken, the data set is not installed, the model did not pass, or the service ended.
+    """
+    require_free(port)
+    begun = monotonic()
+    if layout.champion.is_file():
+        console.print(f"{layout.root} has a champion already; to begin anew, delete that folder.")
+    else:
+        _make_champion(layout, progress)
+        console.print(f"Made in {monotonic() - begun:.0f} s.")
+    _serve(layout, port, begun)
+
+
+def _make_champion(layout: Layout, progress: Progress) -> None:
+    # MLflow takes seconds to import and to make its database; meanwhile the data is read.
+    tracking_made = threading.Thread(target=_make_tracking, args=(layout,), daemon=True)
+    tracking_made.start()
+
+    from features.__main__ import build_command, complete_journey_command
+    from features.snapshot import Snapshot
+
+    if not layout.latest_snapshot.is_file():
+        complete_journey_command(var=layout.root)
+        build_command(var=layout.root)
+    tracking_made.join()
+
+    from training.promote import promote
+    from training.report import comparison
+    from training.tracking import CHALLENGER, CHAMPION
+    from training.workbench import Configuration, Workbench
+
+    with progress:
+        bench = Workbench.of(layout, Snapshot.latest(layout), HOLDOUT_DAYS, SEED, progress)
+        tests = {name: bench.test(Configuration.of(name)) for name in BASELINES}
+        version, tests[MODEL] = bench.fit(Configuration.of(MODEL), datetime.now(UTC))
+    bench.tracking.name(version, CHALLENGER)
+    Console(highlight=False).print(comparison(tests, bench.backtest, SEED))
+
+    challenger = bench.tracking.named(CHALLENGER)
+    assert challenger is not None
+    verdict = promote(challenger, bench.tracking.named(CHAMPION), bench, layout, force=False, if_better=False)
+    for sentence in verdict.sentences:
+        console.print(sentence, soft_wrap=True)
+    if not verdict.promote:
+        raise Unavailable("There is nothing to serve: the model did not pass. See why above.")
+
+
+def _make_tracking(layout: Layout) -> None:
+    from training.tracking import Tracking
+
+    Tracking(layout.mlflow)
+
+
+def _serve(layout: Layout, port: int, begun: float) -> None:
+    # Households are asked for as of the end of their year: seen from today, all they ever bought has faded.
+    environment = {"ATTUNE_CLOCK": "snapshot", "BENTOML_DO_NOT_TRACK": "True"} | os.environ
+    command = [sys.executable, "-m", "bentoml", "serve", SERVICE, "--port", str(port)]
+    url = f"http://localhost:{port}"
+    with started(command, environment | {"ATTUNE_VAR": str(layout.root.resolve())}) as server:
+        _wait_until_ready(server, url)
+        asked = monotonic()
+        answer = _answer(f"{url}/v1/recommend", REQUEST)
+        console.print(
+            f"Household {REQUEST['user_id']} got {len(answer['items'])} recommendations in "
+            f"{1000 * (monotonic() - asked):.0f} ms, {monotonic() - begun:.0f} s after the start.\n"
+            f"See for yourself: [bold]{url}[/] (stop with Ctrl+C)"
+        )
+        status = server.wait()
+    if status > 0:
+        raise Unavailable(f"The service ended with status {status}; it says why above.")
+
+
+def _wait_until_ready(server: subprocess.Popen[bytes], url: str) -> None:
+    deadline = monotonic() + START_WITHIN_S
+    while monotonic() < deadline:
+        if server.poll() is not None:
+            raise Unavailable(f"The service ended with status {server.returncode}; it says why above.")
+        try:
+            _answer(f"{url}/readyz")
+        except OSError:  # not listening yet, or not ready
+            sleep(0.2)
+        else:
+            return
+    raise Unavailable(f"The service was not ready within {START_WITHIN_S} s; it says why above.")
+
+
+def _answer(url: str, body: Mapping[str, Any] | None = None) -> Any:
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=10) as response:
+        text = response.read()
+    return json.loads(text) if body is not None else text

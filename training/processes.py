@@ -1,0 +1,56 @@
+"""Servers that a command starts and stays with."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import FrameType
+
+from features.errors import InvalidInput, Unavailable
+
+
+def require_free(port: int) -> None:
+    """Make sure that a server can listen on ``port`` of this machine.
+
+    Raises:
+        InvalidInput: it is no port.
+        Unavailable: something listens there already.
+    """
+    if not 1 <= port <= 65535:
+        raise InvalidInput(f"{port} is not a port; ports are 1 to 65535.")
+    with socket.socket() as probe:
+        # A server that has just stopped leaves connections behind, and they do not hinder the next one.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("0.0.0.0", port))
+        except OSError as error:
+            raise Unavailable(
+                f"Port {port} cannot be used: {error.strerror}. Stop what listens there, or choose another port."
+            ) from None
+
+
+@contextmanager
+def started(command: list[str], environment: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """Start ``command``, pass on what asks this process to stop, and stop it at the end of the block."""
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        server.send_signal(number)
+
+    # Its own group: Ctrl+C in a terminal would otherwise reach it twice, once from here.
+    server = subprocess.Popen(command, env=dict(environment), start_new_session=True)
+    before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield server
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if server.poll() is None:
+            server.terminate()
+            try:
+                server.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait()
