@@ -139,14 +139,14 @@ def _import_events(path: Path, mappings: Mappings, layout: Layout) -> None:
     source = open_source(path, mappings.events.delimiter)
     log = EventLog(layout)
     with _progress(f"events of {path.name}") as advance:
-        counts = import_events(log, source, mappings.events, layout, datetime.now(UTC), advance)
+        counts = import_events(log, source, mappings.events, layout.rejects, datetime.now(UTC), advance)
     _report(path, "events", counts)
 
 
 def _import_items(path: Path, mappings: Mappings, layout: Layout) -> None:
     source = open_source(path, mappings.items.delimiter)
     with _progress(f"items of {path.name}") as advance:
-        counts = import_items(Catalog(layout), source, mappings.items, layout, advance)
+        counts = import_items(Catalog(layout), source, mappings.items, layout.rejects, advance)
     _report(path, "items", counts)
 
 
@@ -161,7 +161,8 @@ def _progress(text: str) -> Iterator[Callable[[float], None]]:
 def _report(path: Path, kind: str, counts: Counts) -> None:
     console.print(
         f"{path.name}: {counts.read:,} {kind} read, {counts.new:,} new, {counts.repeated:,} repeated,"
-        f" {counts.rejected:,} rejected" + (f" (see {counts.rejects})" if counts.rejects else "")
+        f" {counts.rejected:,} rejected" + (f" (see {counts.rejects})" if counts.rejects else ""),
+        soft_wrap=True,
     )
 
 

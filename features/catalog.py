@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.database import open_database, transaction
-from features.fields import NAME, Field, Flag, Labels, Number, Text, Time, as_json
+from features.fields import NAME, Field, Flag, Number, Text, Time, as_json
 from features.layout import Layout
 
 FIELDS: Final[dict[str, Field[Any]]] = {
@@ -31,10 +31,8 @@ FIELDS: Final[dict[str, Field[Any]]] = {
     "published_at": Time(),
     "expires_at": Time(),
 }
-"""What each field of an item may hold, its dimensions aside. A missing ``stock`` means unlimited."""
+"""What each field of an item may hold; its dimensions hold ``Labels``. A missing ``stock`` means unlimited."""
 
-DIMENSION: Final = Labels()
-"""What a dimension may hold; a category may be a path, ``Shoes > Running``."""
 DIMENSION_NAME: Final = Text(64, NAME)
 REQUIRED: Final = ("item_id",)
 DEFAULTS: Final[dict[str, Any]] = {"item_type": "product", "visible": True}
@@ -67,6 +65,11 @@ class Upserted:
     new: int
     changed: int
     unchanged: int
+
+    @property
+    def touched(self) -> int:
+        """How many are new or changed."""
+        return self.new + self.changed
 
 
 class Catalog:

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from features.database import open_database, transaction
-from features.errors import Unavailable
+from features.errors import Corrupt, Unavailable
 from features.events import Event
 from features.fields import EPOCH, as_json
 from features.layout import Layout
@@ -45,7 +45,7 @@ SCHEMA: Final = pa.schema(
 NUMBERED: Final = pa.schema(
     [pa.field("row", pa.int64(), nullable=False), SCHEMA.field("event_id").with_nullable(True), *list(SCHEMA)[1:]]
 )
-"""The columns of events to append from a file: ``row`` is their place in it, ``event_id`` null where it has none."""
+"""The columns of events to append from a file: ``row`` is their place in it, each once; ``event_id`` is null where it has none."""
 
 BATCH_ROWS: Final = 50_000
 _COLUMNS: Final = (
@@ -153,18 +153,27 @@ class EventLog:
 
         Live events are written to a file in ``folder``, which is the caller's to delete; the files of the history never
         change. They lie in folders ``day=YYYY-MM-DD``: tell the reader not to make a column of it. Empty for no events.
+
+        Raises:
+            Corrupt: a file of the history is missing.
         """
         connection = open_database(self._layout.database)  # one of its own: its view must not move while it reads
         with closing(connection):
             connection.execute("BEGIN")
-            paths = [self._layout.history / path for (path,) in connection.execute("SELECT path FROM history_files")]
+            named = connection.execute("SELECT path FROM history_files ORDER BY path")
+            paths = [self._layout.history / path for (path,) in named]
             live = folder / "live.parquet"
             rows = 0
+            if missing := next((path for path in paths if not path.exists()), None):
+                raise Corrupt(f"The history lacks the file {missing}. Put it back from a backup.")
             with pq.ParquetWriter(live, SCHEMA) as writer:
                 for batch in _batches(connection.execute(f"SELECT {_COLUMNS} FROM events ORDER BY sequence")):
                     writer.write_batch(batch)
                     rows += batch.num_rows
-        return [*paths, live] if rows else paths
+        if rows:
+            return [*paths, live]
+        live.unlink()
+        return paths
 
     def __len__(self) -> int:
         """Return how many events there are."""
@@ -308,7 +317,7 @@ def _mark_known(engine: duckdb.DuckDBPyConnection, known: list[Path]) -> None:
         return
     paths = [str(path) for path in known]
     engine.execute(
-        f"""UPDATE arrivals SET is_new = false, is_conflict = is_conflict OR arrivals.content <> held.content
+        f"""UPDATE arrivals SET is_new = false, is_conflict = arrivals.content <> held.content
         FROM (SELECT event_id, {_CONTENT} AS content FROM read_parquet(?, hive_partitioning = false)
             SEMI JOIN arrivals USING (event_id)) AS held
         WHERE held.event_id = arrivals.event_id""",

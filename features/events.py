@@ -114,7 +114,7 @@ def parse(record: Mapping[str, Any], now: datetime) -> Event:
         raise InvalidEvent("", "must be an object", record)
     for name in record:
         if name not in FIELDS:
-            raise InvalidEvent(str(name), f"is no field of an event; allowed are {', '.join(FIELDS)}", record[name])
+            raise InvalidEvent(str(name), f"is not known; allowed are {', '.join(FIELDS)}", record[name])
     values: dict[str, Any] = {}
     for name, kind in FIELDS.items():
         given = record.get(name)

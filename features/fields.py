@@ -215,12 +215,16 @@ class Time:
             raise Rejected(self.NAIVE)
         if given < EPOCH:
             raise Rejected(self.EARLY)
-        return given.astimezone(UTC)
+        try:
+            return given.astimezone(UTC)
+        except OverflowError:  # the year 10000
+            raise Rejected(self.FORMAT) from None
 
     def column(self, given: Given, time_zone: str | None = None) -> Checked:
         """Return the column as microseconds in UTC; text is read as such times, a date as its midnight."""
         if not isinstance(given, pl.Series):
-            given = pl.Series("", [one if isinstance(one, str) else None if one is None else "?" for one in given])
+            texts = (one if isinstance(one, str) and one.isascii() else None if one is None else "?" for one in given)
+            given = pl.Series(texts, dtype=pl.String)
         if self.format in ("epoch_s", "epoch_ms"):
             number = Number(-1e14, 1e14).column(given).values
             since = (number * (1_000_000 if self.format == "epoch_s" else 1_000)).cast(pl.Int64)
@@ -250,6 +254,7 @@ class Time:
         elif moment.null_count() != given.null_count():
             problems.append((given.is_not_null() & moment.is_null(), self.FORMAT))
         problems.append(((moment < EPOCH).fill_null(False), self.EARLY))
+        problems.append(((moment > datetime.max.replace(tzinfo=UTC)).fill_null(False), self.FORMAT))
         reasons = _reasons([(bad, reason) for bad, reason in problems if bad.any()])
         return Checked(moment if reasons is None else _null_where(moment, reasons.is_not_null()), reasons)
 
@@ -268,13 +273,13 @@ def _parse_time(text: str) -> datetime | None:
     found = re.fullmatch(_TIME, text)
     if found is None or (found["fraction"] and not found["seconds"]):
         return None
+    fraction = (found["fraction"] or "0").ljust(6, "0")[:6]
     try:
-        day = datetime.strptime(found["date"] + (found["clock"] or "00:00"), "%Y-%m-%d%H:%M")  # noqa: DTZ007
+        moment = datetime.fromisoformat(
+            f"{found['date']}T{found['clock'] or '00:00'}{found['seconds'] or ':00'}.{fraction}"
+        )
     except ValueError:
         return None
-    moment = day + timedelta(
-        seconds=int((found["seconds"] or ":00")[1:]), microseconds=int((found["fraction"] or "0").ljust(6, "0")[:6])
-    )
     offset = found["offset"]
     if offset is None:
         return moment

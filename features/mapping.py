@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+import polars as pl
 from pydantic import field_validator
 
 from features import catalog, events
 from features.errors import InvalidInput
-from features.fields import NAME, Text
+from features.fields import NAME, Text, Time
 from features.settings import Settings
 
 BUILT_IN: Final = Path(__file__).parent / "mappings"
@@ -34,9 +35,18 @@ class _Mapping(Settings):
     def _is_a_zone(cls, name: str) -> str:
         try:
             ZoneInfo(name)
-        except (OSError, ValueError):
+        except (KeyError, OSError, ValueError):
             raise ValueError("no such time zone; allowed are names like UTC and Europe/London") from None
         return name
+
+    @field_validator("time_format")
+    @classmethod
+    def _is_a_format(cls, time_format: str | None) -> str | None:
+        try:
+            Time(time_format).column(pl.Series([""]))
+        except pl.exceptions.PolarsError as error:
+            raise ValueError(str(error).partition("\n")[0]) from None
+        return time_format
 
     @field_validator("delimiter")
     @classmethod
@@ -105,7 +115,7 @@ class Mappings(Settings):
 def with_options(mapping: _Mapping, maps: list[str], constants: list[str]) -> Any:
     """Return ``mapping`` with command-line options ``ours=theirs`` and ``ours=value`` added to it.
 
-    ``context.NAME`` and ``dimensions.NAME`` are ours too, and so are the other keys of a mapping: ``time_zone=...``.
+    ``context.NAME`` and ``dimensions.NAME`` are ours too, and so are the other keys of a mapping: ``time_zone``.
 
     Raises:
         InvalidInput: an option has no ``=``, or what it names does not exist.
@@ -119,7 +129,7 @@ def with_options(mapping: _Mapping, maps: list[str], constants: list[str]) -> An
             group, dot, name = ours.partition(".")
             if dot:
                 values.setdefault(group, {})[name] = theirs
-            elif ours in type(mapping).model_fields and ours != table:
+            elif ours in type(mapping).model_fields and ours not in events.FIELDS:
                 values[ours] = theirs
             else:
                 values.setdefault(table, {})[ours] = theirs

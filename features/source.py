@@ -18,25 +18,9 @@ import pyarrow.parquet as pq
 
 from features.errors import InvalidInput, NotFound
 from features.fields import Given
+from features.rejects import Reject
 
 BATCH_ROWS: Final = 100_000
-
-
-@dataclass(frozen=True, slots=True)
-class Reject:
-    """A row that was left out.
-
-    Attributes:
-        row: Its number in the file: the line of a JSONL file, the record of the others; the first is 1.
-        field: The field or column at fault; None where the row as a whole cannot be read.
-        reason: What is allowed there.
-        given: The row.
-    """
-
-    row: int
-    field: str | None
-    reason: str
-    given: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +39,12 @@ class Batch:
     share: float
     rejects: list[Reject] = field(default_factory=list)
 
-    def given(self, places: Sequence[int]) -> list[dict[str, Any]]:
+    def given(self, places: list[int]) -> list[dict[str, Any]]:
         """Return the rows at ``places`` as they were read, without what is missing."""
-        parts = {name: [column[place] for place in places] for name, column in self.columns.items()}
+        parts = {
+            name: column.gather(places).to_list() if isinstance(column, pl.Series) else [column[i] for i in places]
+            for name, column in self.columns.items()
+        }
         return [{name: part[i] for name, part in parts.items() if part[i] is not None} for i in range(len(places))]
 
 
@@ -100,7 +87,10 @@ def open_source(path: Path, delimiter: str = ",") -> Source:
         raise InvalidInput(f"{path} is empty.")
     if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise InvalidInput(f"{path} is UTF-16; save it as UTF-8.")
-    return readers[path.suffix.lower()](path, "\t" if path.suffix.lower() == ".tsv" else delimiter)
+    source = readers[path.suffix.lower()](path, "\t" if path.suffix.lower() == ".tsv" else delimiter)
+    if twice := sorted({name for name in source.columns if source.columns.count(name) > 1}):
+        raise InvalidInput(f"{path} has several columns of the name {', '.join(map(repr, twice))}.")
+    return source
 
 
 def _parquet(path: Path, _: str) -> Source:
@@ -144,9 +134,6 @@ def _csv(path: Path, delimiter: str) -> Source:
         names = next(records(file), [])
     if isinstance(names, str) or not _is_text("".join(names)):
         raise InvalidInput(f"{path}: the first line, which must name the columns, is not UTF-8 text.")
-    if len(set(names)) != len(names):
-        twice = sorted({name for name in names if names.count(name) > 1})
-        raise InvalidInput(f"{path} has several columns of the name {', '.join(map(repr, twice))}.")
 
     def batches(wanted: Sequence[str] | None, strict: bool) -> Iterator[Batch]:
         wanted = names if wanted is None else wanted
@@ -228,7 +215,9 @@ def _jsonl(path: Path, _: str) -> Source:
                         continue
                     except (ValueError, RecursionError) as error:
                         if line.strip():
-                            rejects.append(Reject(row, None, f"is not JSON: {error}", line.decode().strip()))
+                            rejects.append(
+                                Reject(row, None, f"is not JSON: {error}", line.decode(errors="replace").strip())
+                            )
                         continue
                     if not isinstance(record, dict):
                         rejects.append(Reject(row, None, "must be an object", record))
