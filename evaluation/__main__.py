@@ -5,13 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 from evaluation.ab_test import report
 from evaluation.ab_test.analysis import analyse
 from evaluation.ab_test.design import Design
 from evaluation.ab_test.units import read
+from evaluation.off_policy import report as off_policy_report
+from evaluation.off_policy.files import Question, analyse_file
 from features.command_line import run
 from features.errors import InvalidInput
 
@@ -23,7 +26,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 
 @app.callback()
 def main() -> None:
-    """Measure what was done: A/B tests one can trust."""
+    """Measure what was done, and what could have been: A/B tests one can trust, and off-policy estimates."""
 
 
 @app.command("ab")
@@ -94,13 +97,83 @@ def read_ab_test(
         "The command line",
     )
     analysis = analyse(read(file, design), design)
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = WIDTH
-    console.print(report.terminal(analysis))
+    _print(report.terminal(analysis))
     for path, text in ((json_out, report.as_json), (html_out, report.html)):
         if path is not None:
             _write(path, text(analysis))
+
+
+@app.command("off-policy")
+def tell_another_policy(
+    file: Annotated[Path, typer.Argument(help="Parquet or CSV file, one row for each decision or place of a ranking.")],
+    reward: Annotated[str, typer.Option(help="Column with what came of the decision.")],
+    propensity: Annotated[str, typer.Option(help="Column with the probability with which the logged arm was chosen.")],
+    action: Annotated[str | None, typer.Option(help="Column with the logged arm; needed with --target-policy.")] = None,
+    target: Annotated[
+        str | None, typer.Option(help="Column with the logged arm's probability under the other policy.")
+    ] = None,
+    target_policy: Annotated[
+        str | None,
+        typer.Option(
+            help="The other policy whole: uniform, fixed:ARM, or a file with the column of --action, one called "
+            "'probability', and any of the log that it depends on. Adds the direct method and doubly robust."
+        ),
+    ] = None,
+    context: Annotated[
+        list[str] | None, typer.Option(help="Column known before the decision, for the reward model. Repeatable.")
+    ] = None,
+    unit: Annotated[
+        str | None, typer.Option(help="Column with whose decision it was, as a customer's id. Default: each row.")
+    ] = None,
+    ranking: Annotated[str | None, typer.Option(help="Column with the ranking of which the row is a place.")] = None,
+    position: Annotated[str | None, typer.Option(help="Column with that place, 1 at the top.")] = None,
+    given_above: Annotated[
+        bool, typer.Option("--given-above", help="Probabilities are given the items above, not over all lists.")
+    ] = False,
+    confidence: Annotated[float, typer.Option(help="Of the intervals.")] = 0.95,
+    cap: Annotated[
+        float | None, typer.Option(help="Largest weight of clipped IPS. Default: the square root of the rows.")
+    ] = None,
+    min_effective_sample_size: Annotated[float, typer.Option(help="Below it there is no answer.")] = 100.0,
+    max_unsupported_share: Annotated[
+        float, typer.Option(help="Of the other policy's choices that the log never made; beyond it, no answer.")
+    ] = 0.05,
+    seed: Annotated[int, typer.Option(help="Of the reward model's folds.")] = 0,
+    json_out: Annotated[Path | None, typer.Option("--json", help="Write the results here.")] = None,
+) -> None:
+    """Tell what another policy would have earned, from a log with propensities; status 1 where the log cannot tell."""
+    question = Question.of(
+        {
+            "reward": reward,
+            "propensity": propensity,
+            "action": action,
+            "target": target,
+            "target_policy": target_policy,
+            "context": tuple(context or ()),
+            "unit": unit,
+            "ranking": ranking,
+            "position": position,
+            "given_above": given_above,
+            "confidence": confidence,
+            "cap": cap,
+            "min_effective_sample_size": min_effective_sample_size,
+            "max_unsupported_share": max_unsupported_share,
+        },
+        "The command line",
+    )
+    analysis = analyse_file(file, question, np.random.default_rng(seed))
+    _print(off_policy_report.terminal(analysis))
+    if json_out is not None:
+        _write(json_out, off_policy_report.as_json(analysis))
+    if not any(answer.estimates for answer in analysis.answers):
+        raise typer.Exit(1)
+
+
+def _print(text: RenderableType) -> None:
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = WIDTH
+    console.print(text)
 
 
 def _share(text: str) -> tuple[str, float]:

@@ -46,7 +46,7 @@ def choose(arms: Sequence[str], probabilities: Floats, rng: np.random.Generator)
 class PolicySettings(Settings):
     """What every policy that learns can be told."""
 
-    uniform_share: float = Field(0.01, ge=0, le=1)
+    uniform_share: float = Field(default=0.01, ge=0, le=1)
     """Share of decisions made uniformly at random: each arm keeps a probability of at least this over the number of
     arms, without which no other policy can be evaluated on the log."""
 
@@ -163,9 +163,9 @@ class Fixed(_Policy):
 class BetaThompsonSettings(PolicySettings):
     """The prior of an arm's rate of reward."""
 
-    prior_rewards: float = Field(1.0, gt=0)
+    prior_rewards: float = Field(default=1.0, gt=0)
     """Rewards that each arm is taken to have had: the first parameter of its Beta distribution."""
-    prior_failures: float = Field(1.0, gt=0)
+    prior_failures: float = Field(default=1.0, gt=0)
     """Decisions without reward that each arm is taken to have had: the second parameter."""
 
 
@@ -207,13 +207,13 @@ class BetaThompson(_Learning):
 class LinearSettings(PolicySettings):
     """How a linear model of reward on context is fitted, arm by arm."""
 
-    prior_precision: float = Field(1.0, gt=0)
+    prior_precision: float = Field(default=1.0, gt=0)
     """Ridge penalty: prior precision of each coefficient, in units of the noise's."""
-    prior_noise: float = Field(1.0, gt=0)
+    prior_noise: float = Field(default=1.0, gt=0)
     """Standard deviation of a reward given the context, as believed before any was seen."""
-    prior_count: float = Field(1.0, gt=0)
+    prior_count: float = Field(default=1.0, gt=0)
     """Number of rewards that this belief counts for; the noise is shared by the arms on offer."""
-    exploration: float = Field(1.0, ge=0)
+    exploration: float = Field(default=1.0, ge=0)
     """Factor on the standard deviation of an arm's expected reward; 1 is the posterior's own."""
 
 
@@ -255,7 +255,7 @@ class _Linear(_Learning):
 class EpsilonGreedySettings(LinearSettings):
     """Greedy choice with a uniform share."""
 
-    uniform_share: float = Field(0.1, ge=0, le=1)
+    uniform_share: float = Field(default=0.1, ge=0, le=1)
     """Epsilon: the share of decisions made uniformly at random."""
 
 
