@@ -27,11 +27,6 @@ to sums of 2**23; what is older than 30 half-lives weighs nothing."""
 MONEY_STEPS: Final = 10_000.0
 """Steps in one unit of the currency, for the same reason."""
 
-_TIMES: Final = [
-    pl.from_epoch(name, time_unit="s").dt.cast_time_unit("us").dt.replace_time_zone("UTC")
-    for name in ("first_at", "last_at")
-]
-
 MATRIX: Final = {"indices": np.int32, "data": np.float32}
 
 
@@ -56,7 +51,7 @@ def write_aggregates(
         _write_affinities(folder / "dimensions" / dimension, pairs, interactions.n_users, engine)
     n_items = len(np.load(folder / "items.npy", mmap_mode="r"))
     _item_features(events, pairs, occurring, n_items, engine).write_parquet(folder / "item_features.parquet")
-    _user_features(events, occurring, engine).write_parquet(folder / "user_features.parquet")
+    _user_features(events, occurring, interactions.n_users, engine).write_parquet(folder / "user_features.parquet")
 
 
 def _events(
@@ -127,9 +122,8 @@ def _write_affinities(folder: Path, pairs: Table, n_users: int, engine: BaseBack
 def _item_features(
     events: Table, pairs: Table, occurring: Mapping[int, str], n_items: int, engine: BaseBackend
 ) -> pl.DataFrame:
-    counts = [f"n_{name}" for name in occurring.values()]
     sums = pairs.group_by("item").agg(
-        **{name: pairs[name].sum().cast("int64") for name in counts},
+        **{f"n_{name}": pairs[f"n_{name}"].sum().cast("int64") for name in occurring.values()},
         users=pairs.count(),
         popularity=pairs.weight.sum(),
         repeat_rate=pairs.bought_again.sum() / pairs.bought.sum().nullif(0),
@@ -140,13 +134,10 @@ def _item_features(
         first_at=events.timestamp_s.min(),
         last_at=events.timestamp_s.max(),
     )
-    rows = pl.DataFrame({"item": np.arange(n_items, dtype=np.int32)})
-    for part in (sums, details):
-        rows = rows.join(engine.to_polars(part), on="item", how="left", maintain_order="left")
-    return rows.drop("item").with_columns(pl.col(*counts, "users", "popularity").fill_null(0)).with_columns(_TIMES)
+    return _features("item", n_items, sums, details, engine=engine)
 
 
-def _user_features(events: Table, occurring: Mapping[int, str], engine: BaseBackend) -> pl.DataFrame:
+def _user_features(events: Table, occurring: Mapping[int, str], n_users: int, engine: BaseBackend) -> pl.DataFrame:
     money = (events.value.cast("float64") * MONEY_STEPS).round().cast("float64")
     sums = events.group_by("user").agg(
         **{name: count.cast("int64") for name, count in _counts(events, occurring).items()},
@@ -155,4 +146,16 @@ def _user_features(events: Table, occurring: Mapping[int, str], engine: BaseBack
         first_at=events.timestamp_s.min(),
         last_at=events.timestamp_s.max(),
     )
-    return engine.to_polars(sums.order_by("user").drop("user")).with_columns(_TIMES)
+    return _features("user", n_users, sums, engine=engine)
+
+
+def _features(index: str, n: int, *parts: Table, engine: BaseBackend) -> pl.DataFrame:
+    """Return ``parts`` beside one another; a row for each of ``n`` indices, also where nothing is known."""
+    rows = pl.DataFrame({index: np.arange(n, dtype=np.int32)})
+    for part in parts:
+        rows = rows.join(engine.to_polars(part), on=index, how="left", maintain_order="left")
+    times = ("first_at", "last_at")
+    return rows.drop(index).with_columns(
+        pl.exclude("price", "repeat_rate", *times).fill_null(0),
+        *(pl.from_epoch(name, "s").dt.cast_time_unit("us").dt.replace_time_zone("UTC") for name in times),
+    )

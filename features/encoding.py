@@ -22,15 +22,14 @@ from features.vocabulary import Vocabulary
 def encode_interactions(events: Table, catalog_items: Sequence[str], folder: Path, engine: BaseBackend) -> list[str]:
     """Write ``users.npy``, ``items.npy`` and ``interactions/`` of ``events`` into ``folder``; return the event types.
 
-    An interaction is an event with a user and an item. A user's interactions are ordered by time; what the log knows
-    of no order (the lines of one receipt) is ordered by session, item, type, quantity and value, so that the result
-    depends on neither the layout of the log nor on who asks. Sessions are numbered by user, and then by their start.
+    An interaction is an event that names an item. A user's interactions are ordered by time; what has
+    no order (the lines of one receipt) is ordered by session, item, type, quantity and value, so that the result
+    depends on neither the layout of the log nor on who asks. Sessions are numbered by their start.
 
     Raises:
         InvalidInput: there is no interaction, or there are more than 256 event types.
     """
-    events = events.filter(events.user_id.notnull() & events.item_id.notnull())
-    events = events.mutate(session_id=events.session_id.fill_null(""))
+    events = events.filter(events.item_id.notnull()).mutate(session_id=events.session_id.fill_null(""))
 
     things = _cached(events.group_by("item_id", "event_type").agg(), engine)
     event_types = _event_types(_distinct(things.event_type, engine))
@@ -41,13 +40,13 @@ def encode_interactions(events: Table, catalog_items: Sequence[str], folder: Pat
     users = Vocabulary.of(_distinct(visits.user_id, engine))
     if not len(users):
         raise InvalidInput(
-            "No event in the log names both a user and an item. Import some: `python -m features import`."
+            "No event in the log names an item. Import some that do: `python -m features import events`."
         )
     users.save(folder / "users.npy")
 
     visits = visits.join(_codes("user", "user_id", users.ids()), "user_id")
     unknown = visits.session_id == ""
-    number = ibis.row_number().over(order_by=[unknown, visits.user, visits.start, visits.session_id])
+    number = ibis.row_number().over(order_by=[unknown, visits.start, visits.user, visits.session_id])
     visits = visits.select("user_id", "session_id", "user", session=unknown.ifelse(-1, number).cast("int32"))
 
     rows = (
@@ -61,7 +60,7 @@ def encode_interactions(events: Table, catalog_items: Sequence[str], folder: Pat
         "session",
         "item",
         event_type=rows.code.cast("uint8"),
-        quantity=rows.quantity.fill_null(1.0).cast("float32"),
+        quantity=rows.quantity.cast("float32"),
         value=rows.value.fill_null(0.0).cast("float32"),
     )
     with RaggedArrays(folder / "interactions", len(users), COLUMNS) as files:

@@ -106,7 +106,7 @@ def before(snapshot: Snapshot, timestamp: datetime, folder: Path, engine: Engine
 
 def _events(log: Sequence[Path], as_of: datetime | None, duckdb: DuckDB) -> tuple[Table, datetime]:
     """Return the events of ``log`` before ``as_of``, and that moment."""
-    empty = InvalidInput("The log is empty. Import some events first: `python -m features import`.")
+    empty = InvalidInput("The log is empty. Import some events first: `python -m features import events`.")
     if not log:
         raise empty
     events = duckdb.read_tables(log)
