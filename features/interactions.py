@@ -107,7 +107,8 @@ class Interactions:
         """
         try:
             arrays = {
-                name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+                # A plain view of the same pages: slices of an np.memmap cost several times as much.
+                name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False).view(np.ndarray)
                 for name in ("indptr", *COLUMNS)
             }
         except (OSError, ValueError) as error:

@@ -78,6 +78,8 @@ class Champion:
     def following(self) -> Iterator[None]:
         """Refresh at once, and then every ``poll_s`` seconds in a thread until the context is left."""
         self.refresh()
+        if not self.ready:
+            log.warning("Not ready: %s", self._problem)
         left = threading.Event()
 
         def follow() -> None:

@@ -6,6 +6,7 @@ Start it with ``bentoml serve serving.service:Attune``. BentoML adds ``/livez``,
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -33,6 +34,8 @@ PAGE = Path(__file__).with_name("web")
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Put the service together when it starts, and follow the promoted bundle until it stops."""
+    ours, bentoml_s = logging.getLogger("attune"), logging.getLogger("bentoml")
+    ours.handlers, ours.level = bentoml_s.handlers, bentoml_s.level  # else nobody sees which bundle is served
     app.state.assembly = assembly = Assembly.of_environment(os.environ)
     with assembly.champion.following():
         gc.collect()

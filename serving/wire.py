@@ -5,12 +5,19 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from serving.filters import MAX_EXPRESSION_LENGTH
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")]
-N = Annotated[int, Field(ge=1, le=100, description="The most items to return.")]
+
+
+def _whole(given: object) -> object:
+    """Return 10 for 10.0: JSON has one kind of number, and its schemas call both an integer."""
+    return int(given) if isinstance(given, float) and given.is_integer() else given
+
+
+N = Annotated[int, Field(ge=1, le=100, description="The most items to return."), BeforeValidator(_whole)]
 FilterExpression = Annotated[
     str,
     Field(

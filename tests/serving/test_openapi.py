@@ -1,0 +1,41 @@
+"""What the OpenAPI document says, and whether the service keeps to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import schemathesis
+from hypothesis import settings
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+from starlette.testclient import TestClient
+
+from serving.service import app
+from tests.serving.shop import add, bundle_of, point_to
+
+schema = schemathesis.openapi.from_asgi("/openapi.json", app)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    var = tmp_path_factory.mktemp("var")
+    point_to(var, add(var, bundle_of(var / "snapshot")))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ATTUNE_VAR", str(var))
+        with TestClient(app) as client:
+            yield client
+
+
+@schema.parametrize()
+@settings(max_examples=40, deadline=None)
+def test_every_answer_keeps_to_the_document(case: schemathesis.Case) -> None:
+    has_filter = isinstance(case.body, dict) and case.body.get("filter") is not None
+    # No JSON schema can tell which texts are conditions on the columns of this catalog.
+    case.call_and_validate(excluded_checks=[positive_data_acceptance] if has_filter else [])
+
+
+def test_every_field_of_a_request_is_described(client: TestClient) -> None:
+    schemas = client.get("/openapi.json").json()["components"]["schemas"]
+    assert {"RecommendRequest", "RankRequest", "SimilarRequest", "RankingAnswer", "ProblemAnswer"} <= schemas.keys()
+    for name in ("RecommendRequest", "RankRequest", "SimilarRequest"):
+        assert schemas[name]["additionalProperties"] is False
