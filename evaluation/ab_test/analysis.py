@@ -10,11 +10,11 @@ from datetime import date, timedelta
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 
 from evaluation.ab_test.confidence_sequence import ConfidenceSequence
 from evaluation.ab_test.contrast import Contrast, FloatArray, Outcome, contrast
 from evaluation.ab_test.design import Design, Guardrail, Metric
+from evaluation.ab_test.multiplicity import corrected
 from evaluation.ab_test.power import days_needed, detectable_difference, units_needed
 from evaluation.ab_test.results import Analysis, Estimate, Held, Heterogeneity, Lift, Look, Size
 from evaluation.ab_test.sample_ratio import sample_ratio
@@ -29,15 +29,13 @@ FEW_UNITS = 30
 """The same for a mean or ratio, whatever its distribution."""
 SKEWED = 0.2
 """A skewness of the difference that moves one tail of a 95 % interval from 2.5 to 3 % (first Edgeworth term)."""
-METHODS = {"holm": "holm", "benjamini-hochberg": "fdr_bh"}
 
 
 def analyse(units: Units, design: Design) -> Analysis:
     """Return what ``units`` show of what ``design`` asks.
 
     Raises:
-        InvalidInput: a variant has fewer than two units, a denominator sums to 0, or the expected shares name other
-            variants.
+        InvalidInput: a variant has fewer than two units, or the expected shares name other variants.
     """
     warnings = list(units.warnings)
     counts = np.bincount(units.variant, minlength=len(units.variants)).tolist()
@@ -73,7 +71,7 @@ def analyse(units: Units, design: Design) -> Analysis:
             if len(parts) > 1:
                 p_value = comparison.heterogeneity([labels == part.segment_value for part in parts])
                 heterogeneity.append(Heterogeneity(lift.metric, lift.variant, column, p_value))
-    heterogeneity_p_values = _corrected_p_values([test.p_value for test in heterogeneity], design)
+    heterogeneity_p_values = corrected([test.p_value for test in heterogeneity], design.correction)
     return Analysis(
         design=design,
         variants=units.variants,
@@ -117,6 +115,9 @@ class _Comparison:
         if min(len(control), len(variant)) < 2:
             warnings.append(f"{about}: too few units to compare ({len(control)} and {len(variant)}); left out.")
             return None
+        if any(side.denominator is not None and not side.denominator.any() for side in (control, variant)):
+            warnings.append(f"{about}: the denominator is 0 for every unit of a side; left out.")
+            return None
         estimate = contrast(control, variant)
         if not estimate.standard_error > 0:
             warnings.append(f"{about}: the same for every unit; there is nothing to compare.")
@@ -129,6 +130,8 @@ class _Comparison:
         difference = estimate.difference_interval(fixed), estimate.difference_interval(always)
         relative = estimate.relative_interval(fixed), estimate.relative_interval(always)
         warnings.extend(f"{about}: {doubt}" for doubt in self.doubts(control, variant, estimate))
+        # Adjusted for covariates, a control of exactly 0 is only nearly so.
+        share = np.nan if control.value == 0 else float(estimate.relative)
         if np.isinf(relative[0][0]):
             warnings.append(f"{about}: the control is not clearly away from 0; a relative lift has no bounds.")
         return Lift(
@@ -141,8 +144,8 @@ class _Comparison:
             variant_units=len(variant),
             control_value=control.value,
             variant_value=variant.value,
-            difference=_estimate(estimate.difference, *difference),
-            relative=_estimate(estimate.relative, *relative),
+            difference=_estimate(float(estimate.difference), *difference),
+            relative=_estimate(share, *relative),
             p_value=p_value,
             always_p_value=always_p_value,
             adjusted_p_value=p_value if self.design.read_once else always_p_value,
@@ -179,12 +182,12 @@ class _Comparison:
         return float(stats.chi2.sf(q, len(estimates) - 1))
 
     def size(self, n_days: int) -> Iterable[Size]:
-        """Return the size of the test, planned with the variation seen; none where the control is 0."""
+        """Return the size of the test, planned with the variation seen; none where the control may be 0."""
         control, variant = self.sides()
         estimate = contrast(control, variant)
-        base = abs(float(estimate.control))
-        if base == 0:
+        if np.isinf(estimate.relative_interval(estimate.fixed_critical_value(self.design.confidence))[0]):
             return
+        base = abs(float(estimate.control))
         units = len(control) + len(variant)
         share = len(control) / units
         # The one standard deviation that, on both sides, would give the standard error seen.
@@ -228,10 +231,8 @@ def _comparisons(units: Units, design: Design, metrics: Iterable[Metric]) -> Ite
             yield _Comparison(metric.name, kind, variant, outcome, units.variant == 0, units.variant == index, design)
 
 
-def _estimate(
-    value: FloatArray, fixed: tuple[FloatArray, FloatArray], always: tuple[FloatArray, FloatArray]
-) -> Estimate:
-    return Estimate(float(value), float(fixed[0]), float(fixed[1]), float(always[0]), float(always[1]))
+def _estimate(value: float, fixed: tuple[FloatArray, FloatArray], always: tuple[FloatArray, FloatArray]) -> Estimate:
+    return Estimate(value, float(fixed[0]), float(fixed[1]), float(always[0]), float(always[1]))
 
 
 def _days(units: Units, warnings: list[str]) -> list[date]:
@@ -271,15 +272,9 @@ def _shares(units: Units, design: Design) -> list[float]:
     return [design.shares[name] for name in units.variants]
 
 
-def _corrected_p_values(p_values: Sequence[float], design: Design) -> list[float]:
-    if not p_values:
-        return []
-    return [float(p) for p in multipletests(p_values, method=METHODS[design.correction])[1]]
-
-
 def _corrected(lifts: Sequence[Lift], design: Design) -> tuple[Lift, ...]:
-    corrected = _corrected_p_values([lift.adjusted_p_value for lift in lifts], design)
-    return tuple(replace(lift, adjusted_p_value=p) for lift, p in zip(lifts, corrected, strict=True))
+    p_values = corrected([lift.adjusted_p_value for lift in lifts], design.correction)
+    return tuple(replace(lift, adjusted_p_value=p) for lift, p in zip(lifts, p_values, strict=True))
 
 
 def _guardrails(units: Units, design: Design, warnings: list[str]) -> Iterable[Held]:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 from pydantic import Field, model_validator
 
 from evaluation.ab_test.confidence_sequence import ConfidenceSequence
+from evaluation.ab_test.multiplicity import Correction
 from features.errors import InvalidInput
 from features.settings import Settings
 
-ROWS = "rows"
-"""As a denominator: how many rows a unit has, so that ``clicked/rows`` is the share of rows with a click."""
+COUNTS = ("rows", "units")
+"""As denominators, how many rows a unit has, and 1. Of a column of zeros and ones, ``clicked`` is the share of units with
+a click, ``clicked/units`` the mean number of clicks, and ``clicked/rows`` the share of rows with one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ class Design(Settings):
     metrics: tuple[str, ...] = ()
     """Columns the test is meant to move: the family that is corrected for multiplicity, with the ratios."""
     ratios: tuple[str, ...] = ()
-    """Ratios NUM/DEN of two columns summed over units, of the same family; DEN may be ``rows``."""
+    """Ratios NUM/DEN of two columns summed over units, of the same family; DEN may be ``rows`` or ``units``."""
     guardrails: tuple[str, ...] = ()
     """Metrics or ratios that must not be harmed: COL or COL:LIMIT%, by default COL:-2%."""
     covariates: tuple[str, ...] = ()
@@ -109,7 +110,7 @@ class Design(Settings):
     """Units of control and variant together at which always-valid intervals are sharpest; never taken from the data."""
     read_once: bool = False
     """Whether verdicts rest on the fixed-horizon p-values: only for a test read once, at an end set beforehand."""
-    correction: Literal["holm", "benjamini-hochberg"] = "holm"
+    correction: Correction = "holm"
     """Holm bounds the chance of any false verdict, Benjamini-Hochberg the expected share of false ones."""
     sample_ratio_threshold: float = Field(0.01, gt=0, lt=1)
     """A p-value below it tells of a sample-ratio mismatch."""
@@ -140,11 +141,17 @@ class Design(Settings):
         return tuple(dict.fromkeys(map(Guardrail.of, self.guardrails)))
 
     @property
+    def denominators(self) -> tuple[str, ...]:
+        """What metrics are divided by, each once."""
+        metrics = [*self.goals, *(guardrail.metric for guardrail in self.guarded)]
+        return tuple(dict.fromkeys(metric.denominator for metric in metrics if metric.denominator))
+
+    @property
     def number_columns(self) -> tuple[str, ...]:
         """The columns that metrics are made of, each once."""
-        all_metrics = [*self.goals, *(guardrail.metric for guardrail in self.guarded)]
-        names = [name for metric in all_metrics for name in (metric.numerator, metric.denominator) if name]
-        return tuple(dict.fromkeys(name for name in names if name != ROWS))
+        metrics = [*self.goals, *(guardrail.metric for guardrail in self.guarded)]
+        divisors = [name for name in self.denominators if name not in COUNTS]
+        return tuple(dict.fromkeys([*(metric.numerator for metric in metrics), *divisors]))
 
     @property
     def columns(self) -> tuple[str, ...]:

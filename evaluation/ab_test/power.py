@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from scipy import optimize, stats
+from scipy import optimize, special
 
 from evaluation.ab_test.confidence_sequence import ConfidenceSequence
 from features.errors import InvalidInput
@@ -38,9 +38,9 @@ def detectable_difference(
     """
     _check(units=units, standard_deviation=standard_deviation)
     _check_shares(control_share=control_share, power=power, confidence=confidence)
-    critical = float(watched.critical_value(units)) if watched else float(stats.norm.ppf((1 + confidence) / 2))
+    critical = float(watched.critical_value(units)) if watched else float(special.ndtri((1 + confidence) / 2))
     spread = standard_deviation * math.sqrt((1 / control_share + 1 / (1 - control_share)) / units)
-    return (critical + float(stats.norm.ppf(power))) * spread
+    return (critical + float(special.ndtri(power))) * spread
 
 
 def units_needed(

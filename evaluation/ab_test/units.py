@@ -11,9 +11,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from pyarrow import csv
 
 from evaluation.ab_test.contrast import Outcome
-from evaluation.ab_test.design import ROWS, Design, Metric
+from evaluation.ab_test.design import COUNTS, Design, Metric
 from features.errors import InvalidInput, NotFound
 
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none"})
@@ -27,7 +28,7 @@ class Units:
     Attributes:
         variants: Names of the variants, the control first.
         variant: Index of each unit's variant; shape (units,).
-        sums: Each number column summed over a unit's rows, with ``rows`` for how many there are; each shape (units,).
+        sums: Each number column summed over a unit's rows, with the counts ``rows`` and ``units``; each shape (units,).
         binary: The number columns that hold nothing but zeros and ones.
         covariates: Shape (units, k), or None.
         segments: For each segment column the value of every unit as text, None where it has several or none.
@@ -75,21 +76,23 @@ def read(path: Path, design: Design) -> Units:
         raise InvalidInput(f"{path} is neither a .parquet nor a .csv file; convert it to one of them.")
     try:
         if kind == ".parquet":
-            names = pq.read_schema(path).names
-            _check_columns(names, design, str(path))
-            frame = pd.read_parquet(path, columns=list(design.columns))
+            _check_columns(pq.read_schema(path).names, design, str(path))
+            table = pq.read_table(path, columns=list(design.columns), partitioning=None)
         else:
-            names = pd.read_csv(path, nrows=0, encoding="utf-8").columns.tolist()
-            _check_columns(names, design, str(path))
+            with csv.open_csv(path) as opened:
+                _check_columns(opened.schema.names, design, str(path))
             # As text, so that an id keeps its leading zeros and a variant may be called "None".
-            frame = pd.read_csv(path, usecols=list(design.columns), dtype=str, keep_default_na=False, encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise InvalidInput(
-            f"{path} is not UTF-8 text: byte {error.object[error.start]:#04x} cannot be read; save it as UTF-8."
-        ) from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, pa.ArrowInvalid) as error:
+            as_text = csv.ConvertOptions(
+                include_columns=list(design.columns), column_types=dict.fromkeys(design.columns, pa.string())
+            )
+            table = csv.read_csv(path, convert_options=as_text)
+    except UnicodeDecodeError:
+        raise InvalidInput(f"{path} is not UTF-8 text; save it as UTF-8.") from None
+    except pa.ArrowInvalid as error:
+        if "UTF8" in str(error):
+            raise InvalidInput(f"{path} is not UTF-8 text; save it as UTF-8.") from None
         raise InvalidInput(f"{path} cannot be read as {kind}: {str(error).strip()}.") from None
-    return units_of(frame, design, str(path))
+    return units_of(table.to_pandas(), design, str(path))
 
 
 def units_of(frame: pd.DataFrame, design: Design, where: str = "The table") -> Units:
@@ -136,11 +139,11 @@ def units_of(frame: pd.DataFrame, design: Design, where: str = "The table") -> U
             "units are assigned."
         )
 
-    sums: dict[str, NDArray[np.float64]] = {ROWS: np.bincount(unit, minlength=n_units).astype(np.float64)}
+    counts = np.bincount(unit, minlength=n_units).astype(np.float64), np.ones(n_units)
+    sums: dict[str, NDArray[np.float64]] = dict(zip(COUNTS, counts, strict=True))
     binary = set()
-    denominators = {metric.denominator for metric in (*design.goals, *(g.metric for g in design.guarded))}
     for column in design.number_columns:
-        values = _numbers(frame[column], design, where, warnings, negative_allowed=column not in denominators)
+        values = _numbers(frame[column], design, where, warnings, negative_allowed=column not in design.denominators)
         if np.isin(values, (0, 1)).all():
             binary.add(column)
         sums[column] = np.asarray(np.bincount(unit, values, n_units), dtype=np.float64)
@@ -172,6 +175,12 @@ def _check_columns(names: list[str], design: Design, where: str) -> None:
         raise InvalidInput(
             f"{where} has no column {', '.join(map(repr, absent))}; it has {', '.join(map(repr, names)) or 'none'}."
         )
+    ambiguous = [name for name in design.denominators if name in COUNTS and name in names]
+    if ambiguous:
+        raise InvalidInput(
+            f"{where} has a column {ambiguous[0]!r}, but as a denominator that word counts the table's {ambiguous[0]}; "
+            "rename the column."
+        )
 
 
 def _control(names: list[str], design: Design, warnings: list[str], where: str) -> str:
@@ -193,7 +202,8 @@ def _blank(column: pd.Series[Any]) -> pd.Series[bool]:
 def _row(column: pd.Series[Any], bad: NDArray[np.bool_]) -> str:
     """Return where the first bad value stands, counted from 1 without the header, and what it is."""
     at = int(np.argmax(bad))
-    return f"row {column.index[at] + 1} holds {column.iloc[at]!r}"
+    value = column.iloc[at]
+    return f"row {column.index[at] + 1} holds {value.item() if isinstance(value, np.generic) else value!r}"
 
 
 def _as_floats(column: pd.Series[Any], where: str) -> NDArray[np.float64]:
@@ -216,8 +226,8 @@ def _numbers(
     infinite = np.isinf(values)
     if infinite.any():
         raise InvalidInput(
-            f"{where}: column {column.name!r} must be finite; {_row(column, infinite)} and so do "
-            f"{int(infinite.sum()) - 1} others. Mend or remove them."
+            f"{where}: column {column.name!r} must be finite; {_row(column, infinite)}. Not finite are "
+            f"{_count(int(infinite.sum()), 'row')} of {len(values)}; mend or remove them."
         )
     missing = np.isnan(values)
     if missing.any():
