@@ -1,0 +1,73 @@
+"""What somebody bought most, and lately: the plain baseline for everything that learns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar, Self
+
+import numpy as np
+from numpy.random import Generator
+from pydantic import PositiveFloat
+
+from features.interactions import History, IntArray
+from features.settings import Settings
+from features.snapshot import Snapshot
+from models.scorer import DAY_S, PURCHASE, Arrays, Reason, Scorer, Scores, best_first
+
+
+class OwnFrequencySettings(Settings):
+    """How purchases are counted."""
+
+    half_life_days: PositiveFloat = 90.0
+    """Age at which a purchase counts half."""
+
+
+@dataclass(frozen=True)
+class OwnFrequency(Scorer):
+    """Scores an item by the decayed number of its purchases in the history; it learns nothing from anybody else."""
+
+    name: ClassVar[str] = "own-frequency"
+
+    config: OwnFrequencySettings
+
+    @classmethod
+    def fit(cls, snapshot: Snapshot, config: OwnFrequencySettings, rng: Generator) -> Self:
+        """Return the scorer; there is nothing to fit."""
+        return cls(config)
+
+    def scores(self, history: History, items: IntArray, now: datetime) -> Scores:
+        """Return the decayed number of purchases of each of ``items``."""
+        bought, counts = self._counts(history, now)
+        if not len(bought):
+            return np.zeros(len(items), np.float32)
+        place = np.minimum(np.searchsorted(bought, items), len(bought) - 1)
+        return np.where(bought[place] == items, counts[place], 0).astype(np.float32)
+
+    def candidates(self, history: History, n: int, now: datetime) -> IntArray:
+        """Return the ``n`` items bought most."""
+        return best_first(*self._counts(history, now), n)
+
+    def reason(self, history: History, item: int, now: datetime) -> Reason | None:
+        """Return that the item was bought before, where it was."""
+        if self.scores(history, np.array([item], np.int32), now)[0] <= 0:
+            return None
+        return Reason("buy_again", "Bought before.", (item,))
+
+    def arrays(self) -> Arrays:
+        """Return nothing."""
+        return {}
+
+    @classmethod
+    def from_arrays(cls, config: Settings, arrays: Arrays, parts: Mapping[str, Scorer]) -> Self:
+        """Return the scorer that ``config`` describes."""
+        return cls(OwnFrequencySettings.model_validate(config))
+
+    def _counts(self, history: History, now: datetime) -> tuple[IntArray, Scores]:
+        """Return the items bought, ascending, and the decayed number of purchases of each."""
+        bought = (history.event_type == PURCHASE) & (history.quantity > 0)
+        items, place = np.unique(history.item[bought], return_inverse=True)
+        age_days = (now.timestamp() - history.timestamp_s[bought]) / DAY_S
+        counts = np.bincount(place, 0.5 ** (age_days / self.config.half_life_days), minlength=len(items))
+        return items, counts.astype(np.float32)
