@@ -45,7 +45,7 @@ SCHEMA: Final = pa.schema(
 NUMBERED: Final = pa.schema(
     [pa.field("row", pa.int64(), nullable=False), SCHEMA.field("event_id").with_nullable(True), *list(SCHEMA)[1:]]
 )
-"""The columns of events to append from a file: ``row`` is their place in it, each once; ``event_id`` is null where it has none."""
+"""The columns of events to append from a file: ``row`` is their place in it, each once; ``event_id`` may be null."""
 
 BATCH_ROWS: Final = 50_000
 _COLUMNS: Final = (

@@ -208,7 +208,7 @@ def _given(batch: Batch, taken: Columns, constants: dict[str, Any]) -> dict[str,
     n = len(batch.rows)
     given: dict[str, Given] = {name: pl.Series([value] * n) for name, value in constants.items()}
     for name, columns in taken.items():
-        parts = [batch.columns.get(column, [None] * n) for column in columns]
+        parts = [batch.columns.get(column, pl.Series([None] * n, dtype=pl.Null)) for column in columns]
         if len(parts) == 1:
             given[name] = parts[0]
         else:
@@ -229,9 +229,10 @@ def _checked(
     """Return one column for each of ``fields``, and their problems."""
     columns: list[pl.Series] = []
     problems: list[tuple[str, pl.Series | None]] = []
+    missing_column = pl.Series([None] * len(batch.rows), dtype=pl.Null)
     for name, field in fields.items():
         kind = Time(mapping.time_format) if isinstance(field, Time) else field
-        checked = kind.column(given.get(name, [None] * len(batch.rows)), mapping.time_zone)
+        checked = kind.column(given.get(name, missing_column), mapping.time_zone)
         values, reasons = checked.values, checked.reasons
         if name in required and values.null_count():
             missing = pl.select(pl.when(values.is_null()).then(pl.lit(events.MISSING))).to_series()
