@@ -20,13 +20,20 @@ from features.interactions import History, Interactions
 from features.settings import Settings
 from features.snapshot import Snapshot
 from features.vocabulary import Vocabulary
+from models.affinity import Affinity
+from models.als import ALS
+from models.blend import Blend
+from models.buy_again import BuyAgain
 from models.item_to_item import ItemToItem
+from models.own_frequency import OwnFrequency
 from models.popularity import Popularity
 from models.scorer import Scorer
 
 FORMAT = 1
 
-SCORERS: Final[dict[str, type[Scorer]]] = {scorer.name: scorer for scorer in (Popularity, ItemToItem)}
+SCORERS: Final[dict[str, type[Scorer]]] = {
+    scorer.name: scorer for scorer in (Popularity, OwnFrequency, ItemToItem, ALS, Affinity, BuyAgain, Blend)
+}
 """Every way to score that a bundle may carry, by name."""
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_-]+$")]

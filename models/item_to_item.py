@@ -29,9 +29,9 @@ class ItemToItemSettings(Settings):
     """Longest list of neighbours of one item."""
     half_life_days: PositiveFloat = 60.0
     """Age at which an interaction counts half, both for what goes together and in a history."""
-    own_exponent: float = Field(default=0.5, ge=0, le=1)
+    own_exponent: float = Field(default=0.7, ge=0, le=1)
     """How much an item's frequent company lowers the strength of each of its neighbours."""
-    neighbour_exponent: float = Field(default=0.5, ge=0, le=1)
+    neighbour_exponent: float = Field(default=0.3, ge=0, le=1)
     """How much the popularity of a neighbour lowers its strength."""
     recent_items: PositiveInt = 200
     """How many of the items of a history count, the heaviest first."""

@@ -14,13 +14,23 @@ from pydantic import PositiveFloat
 from features.interactions import History, IntArray
 from features.settings import Settings
 from features.snapshot import Snapshot
-from models.scorer import Arrays, Reason, Scorer, Scores, best_first, event_weights, interaction_weights
+from models.scorer import (
+    DAY_S,
+    Arrays,
+    Features,
+    Reason,
+    Scorer,
+    Scores,
+    best_first,
+    event_weights,
+    interaction_weights,
+)
 
 
 class PopularitySettings(Settings):
     """How popularity is counted."""
 
-    half_life_days: PositiveFloat = 28.0
+    half_life_days: PositiveFloat = 14.0
     """Age at which an interaction counts half."""
 
 
@@ -30,32 +40,69 @@ class Popularity(Scorer):
 
     Attributes:
         strength: float32, shape (items,); the weight as of the snapshot.
+        columns: float32, shape (items, len(feature_names)); see ``feature_names``.
         order: int32; the items of positive strength, the strongest first.
     """
 
     name: ClassVar[str] = "popularity"
+    feature_names: ClassVar[tuple[str, ...]] = (
+        "strength",
+        "strength_slow",
+        "strength_slower",
+        "trend",
+        "days_since_first",
+        "days_since_last",
+        "price",
+    )
 
     config: PopularitySettings
     strength: Scores
+    columns: Features
     order: IntArray
 
     @classmethod
     def fit(cls, snapshot: Snapshot, config: PopularitySettings, rng: Generator) -> Self:
         """Return the popularity of the items of ``snapshot``."""
-        manifest = snapshot.manifest
+        manifest, n_items = snapshot.manifest, len(snapshot.items)
         rows = snapshot.interactions.all
-        weights = interaction_weights(
-            rows,
-            event_weights(manifest.event_types, manifest.settings.event_weights),
-            config.half_life_days,
-            manifest.as_of,
+        weights = event_weights(manifest.event_types, manifest.settings.event_weights)
+        fast, slow, slower = (
+            np.bincount(
+                rows.item,
+                interaction_weights(rows, weights, config.half_life_days * times, manifest.as_of),
+                minlength=n_items,
+            )
+            for times in (1, 4, 16)
         )
-        strength = np.bincount(rows.item, weights, minlength=len(snapshot.items)).astype(np.float32)
-        return cls(config, strength, best_first(np.arange(len(strength), dtype=np.int32), strength, len(strength)))
+        end_s = manifest.as_of.timestamp()
+        first_s, last_s = np.full(n_items, np.inf), np.full(n_items, -np.inf)
+        np.minimum.at(first_s, rows.item, rows.timestamp_s)
+        np.maximum.at(last_s, rows.item, rows.timestamp_s)
+        paid = rows.quantity > 0
+        pieces = np.bincount(rows.item, rows.quantity * paid, minlength=n_items)
+        money = np.bincount(rows.item, rows.value * paid, minlength=n_items)
+        columns = np.column_stack(
+            [
+                fast,
+                slow,
+                slower,
+                fast / np.maximum(slower, 1e-3),
+                np.minimum(end_s - first_s, 1e12) / DAY_S,
+                np.minimum(end_s - last_s, 1e12) / DAY_S,
+                money / np.maximum(pieces, 1),
+            ]
+        ).astype(np.float32)
+        strength = fast.astype(np.float32)
+        order = best_first(np.arange(n_items, dtype=np.int32), strength, n_items)
+        return cls(config, strength, columns, order)
 
     def scores(self, history: History, items: IntArray, now: datetime) -> Scores:
         """Return the strength of each of ``items``, the same for everybody."""
         return np.maximum(self.strength[items], 0)
+
+    def features(self, history: History, items: IntArray, now: datetime) -> Features:
+        """Return the columns ``feature_names``."""
+        return self.columns[items]
 
     def candidates(self, history: History, n: int, now: datetime) -> IntArray:
         """Return the ``n`` most popular items."""
@@ -66,10 +113,10 @@ class Popularity(Scorer):
         return Reason("popular", "Popular at the moment.") if self.strength[item] > 0 else None
 
     def arrays(self) -> Arrays:
-        """Return ``strength`` and ``order``."""
-        return {"strength": self.strength, "order": self.order}
+        """Return ``strength``, ``columns`` and ``order``."""
+        return {"strength": self.strength, "columns": self.columns, "order": self.order}
 
     @classmethod
     def from_arrays(cls, config: Settings, arrays: Arrays, parts: Mapping[str, Scorer]) -> Self:
         """Return the scorer that ``arrays`` describe."""
-        return cls(PopularitySettings.model_validate(config), arrays["strength"], arrays["order"])
+        return cls(PopularitySettings.model_validate(config), **arrays)

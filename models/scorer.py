@@ -15,6 +15,7 @@ from features.interactions import History, IntArray
 from features.settings import Settings
 
 Scores = NDArray[np.float32]
+Features = NDArray[np.float32]
 Arrays = Mapping[str, NDArray[Any]]
 
 PURCHASE = STANDARD_EVENT_TYPES.index("purchase")
@@ -49,6 +50,9 @@ class Scorer(Protocol):
     name: ClassVar[str]
     """How recipes, MLflow and the command line call it."""
 
+    feature_names: ClassVar[tuple[str, ...]] = ("score",)
+    """Names of the columns of ``features``."""
+
     config: Settings
 
     def scores(self, history: History, items: IntArray, now: datetime) -> Scores:
@@ -57,6 +61,13 @@ class Scorer(Protocol):
     def contributions(self, history: History, items: IntArray, now: datetime) -> dict[str, Scores]:
         """Return the named parts that add up to ``scores``, each of shape (len(items),)."""
         return {self.name: self.scores(history, items, now)}
+
+    def features(self, history: History, items: IntArray, now: datetime) -> Features:
+        """Return what the scorer knows of each of ``items``, for a ranker that learns what to make of it.
+
+        Shape (len(items), len(feature_names)); NaN where there is nothing to know.
+        """
+        return self.scores(history, items, now)[:, np.newaxis]
 
     def candidates(self, history: History, n: int, now: datetime) -> IntArray:
         """Return at most ``n`` items that score above 0, best first, none twice, never padded."""

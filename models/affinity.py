@@ -1,0 +1,299 @@
+"""What is like what somebody chose: affinities for the values of each dimension."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar, NamedTuple, Self
+
+import numpy as np
+from numba import njit
+from numpy.random import Generator
+from numpy.typing import NDArray
+from pydantic import PositiveFloat, PositiveInt
+from scipy import sparse
+from sklearn.linear_model import LogisticRegression
+
+from features.interactions import History, IntArray
+from features.settings import Settings
+from features.snapshot import Snapshot
+from models.scorer import (
+    DAY_S,
+    Arrays,
+    Features,
+    Reason,
+    Scorer,
+    Scores,
+    best_first,
+    event_weights,
+    interaction_weights,
+)
+
+FloatArray = NDArray[np.float32]
+PER_DIMENSION = ("weight", "lift", "days_since")
+
+
+class AffinitySettings(Settings):
+    """How affinities are counted and learned."""
+
+    half_life_days: PositiveFloat = 60.0
+    """Age at which an interaction counts half."""
+    prior_weight: PositiveFloat = 5.0
+    """How much weight of everybody's interactions is added to a profile's own before shares are compared."""
+    horizon_days: PositiveFloat = 28.0
+    """The last days of the snapshot, whose first choices of an item teach what affinities are worth."""
+    training_users: PositiveInt = 500
+    """How many profiles the weights are learned from, at most."""
+    negatives: PositiveInt = 5
+    """How many items drawn by popularity are set against each chosen one."""
+
+
+class Liked(NamedTuple):
+    """A value that a profile prefers, and how many times more than usual it is found there."""
+
+    dimension: str
+    value: int
+    affinity: float
+
+
+@dataclass(frozen=True)
+class Affinity(Scorer):
+    """Scores an item by its popularity times what the profile's affinities for its values make of it.
+
+    The affinity for a value is the logarithm of its share of the profile's decayed interactions over its share of
+    everybody's. A logistic regression learns what that, and how much is known, is worth in each dimension: it tells
+    the items chosen for the first time from others drawn by popularity, so its odds are what popularity is to be
+    multiplied by. Where an item has several values of a dimension, the one that speaks most for it counts.
+
+    Attributes:
+        dimensions: Their names, in order.
+        event_weights: float32, shape (event types,).
+        indptr: int64, shape (items + 1,); the values of item ``i`` are at ``indptr[i]:indptr[i + 1]``.
+        values: int32; numbered through all dimensions.
+        first_value: int32, shape (dimensions + 1,); the number of each dimension's first value.
+        share: float32, shape (values,); the part of all interactions with a value of its dimension, above 0.
+        strength: float32, shape (items,); the popularity, above 0.
+        coefficients: float64, shape (dimensions, 2); of log(1 + weight) and of the affinity.
+    """
+
+    name: ClassVar[str] = "affinity"
+
+    config: AffinitySettings
+    dimensions: NDArray[np.str_]
+    event_weights: FloatArray
+    indptr: NDArray[np.int64]
+    values: IntArray
+    first_value: IntArray
+    share: FloatArray
+    strength: FloatArray
+    coefficients: NDArray[np.float64]
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:  # type: ignore[override]
+        """``weight``, ``lift`` and ``days_since`` of each dimension: how much, how much more than usual, how lately."""
+        return "score", *(f"{dimension}.{what}" for dimension in self.dimensions for what in PER_DIMENSION)
+
+    @classmethod
+    def fit(cls, snapshot: Snapshot, config: AffinitySettings, rng: Generator) -> Self:
+        """Return the affinities of ``snapshot`` and what they are worth."""
+        manifest = snapshot.manifest
+        n_items = len(snapshot.items)
+        tables = [snapshot.item_values(dimension) for dimension in manifest.dimensions]
+        table = sparse.hstack(tables, "csr") if tables else sparse.csr_matrix((n_items, 0))
+        table.sort_indices()
+        first_value = np.concatenate([[0], np.cumsum([one.shape[1] for one in tables])]).astype(np.int32)
+        weights = event_weights(manifest.event_types, manifest.settings.event_weights)
+        start_s = int(manifest.as_of.timestamp() - config.horizon_days * DAY_S)
+
+        def of(rows: History, now: datetime, coefficients: NDArray[np.float64]) -> Self:
+            weight = interaction_weights(rows, weights, config.half_life_days, now)
+            count = np.maximum(np.bincount(rows.item, weight, minlength=n_items), 0)
+            by_value = np.asarray(table.T @ count).ravel() + 1
+            total = np.add.reduceat(by_value, first_value[:-1]) if len(by_value) else by_value
+            share = by_value / np.repeat(total, np.diff(first_value))
+            return cls(
+                config,
+                np.array(manifest.dimensions, dtype=np.str_),
+                weights,
+                table.indptr.astype(np.int64),
+                table.indices.astype(np.int32),
+                first_value,
+                share.astype(np.float32),
+                (count + 0.01).astype(np.float32),
+                coefficients,
+            )
+
+        rows = snapshot.interactions.all
+        start = datetime.fromtimestamp(start_s, manifest.as_of.tzinfo)
+        nothing = np.zeros((len(tables), 2))
+        earlier = rows.timestamp_s < start_s
+        past = of(History(*(column[earlier] for column in _columns(rows))), start, nothing)
+        coefficients = past._worth(snapshot, start, rng) if len(tables) else nothing
+        return of(rows, manifest.as_of, coefficients)
+
+    def _worth(self, snapshot: Snapshot, start: datetime, rng: Generator) -> NDArray[np.float64]:
+        """Return the coefficients that tell what was first chosen after ``start`` from what was popular."""
+        x, y = [], []
+        popularity = np.cumsum(self.strength, dtype=np.float64)
+        for user in rng.permutation(snapshot.interactions.n_users)[: self.config.training_users]:
+            history = snapshot.interactions.of(int(user))
+            before = history.before(int(start.timestamp()))
+            after = history[len(before) :]
+            chosen = np.setdiff1d(after.item[self.event_weights[after.event_type] > 0], before.item)
+            drawn = np.searchsorted(popularity, rng.random(self.config.negatives * len(chosen)) * popularity[-1])
+            drawn = drawn[~np.isin(drawn, history.item)].astype(np.int32)
+            if len(before) and len(chosen):
+                items = np.concatenate([chosen, drawn])
+                x.append(self._terms(self._by_dimension(before, items, start)).reshape(len(items), -1))
+                y.append(np.arange(len(items)) < len(chosen))
+        if not y or np.concatenate(y).all():
+            return np.zeros_like(self.coefficients)
+        x_all, y_all = np.concatenate(x), np.concatenate(y)
+        model = LogisticRegression(max_iter=300).fit(x_all, y_all)
+        return model.coef_.reshape(self.coefficients.shape)
+
+    @staticmethod
+    def _terms(features: Features) -> NDArray[np.float64]:
+        """Return log(1 + weight) and lift; shape (items, dimensions, 2)."""
+        table = np.nan_to_num(features).reshape(len(features), -1, len(PER_DIMENSION)).astype(np.float64)
+        return np.stack([np.log1p(np.maximum(table[:, :, 0], 0)), table[:, :, 1]], axis=-1)
+
+    def scores(self, history: History, items: IntArray, now: datetime) -> Scores:
+        """Return popularity times odds; 0 for everything where the history names no value."""
+        return self._all(history, now)[items]
+
+    def features(self, history: History, items: IntArray, now: datetime) -> Features:
+        """Return the columns ``feature_names``; NaN for a dimension of which an item has no value."""
+        return np.column_stack([self._all(history, now)[items], self._by_dimension(history, items, now)])
+
+    def candidates(self, history: History, n: int, now: datetime) -> IntArray:
+        """Return the ``n`` items that score highest."""
+        scores = self._all(history, now)
+        return best_first(np.arange(len(scores), dtype=np.int32), scores, n)
+
+    def likes(self, history: History, n: int, now: datetime) -> list[Liked]:
+        """Return the ``n`` values that the profile prefers most: more of it than usual, and how much of it."""
+        weight, lift, _ = self._profile(history, now)
+        appeal = weight * lift
+        return [
+            Liked(str(self.dimensions[at]), int(value - self.first_value[at]), float(np.exp(lift[value])))
+            for value in best_first(np.arange(len(weight), dtype=np.int32), appeal, n)
+            for at in [np.searchsorted(self.first_value, value, side="right") - 1]
+        ]
+
+    def reason(self, history: History, item: int, now: datetime) -> Reason | None:
+        """Return the dimension that speaks most for the item."""
+        return None
+
+    def arrays(self) -> Arrays:
+        """Return everything but the settings."""
+        return {
+            "dimensions": self.dimensions,
+            "event_weights": self.event_weights,
+            "indptr": self.indptr,
+            "values": self.values,
+            "first_value": self.first_value,
+            "share": self.share,
+            "strength": self.strength,
+            "coefficients": self.coefficients,
+        }
+
+    @classmethod
+    def from_arrays(cls, config: Settings, arrays: Arrays, parts: Mapping[str, Scorer]) -> Self:
+        """Return the scorer that ``arrays`` describe."""
+        return cls(AffinitySettings.model_validate(config), **arrays)
+
+    def _profile(self, history: History, now: datetime) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return weight, lift and days since the last interaction of each value; shape (values,) each."""
+        weight = interaction_weights(history, self.event_weights, self.config.half_life_days, now)
+        return _profile(
+            history.item,
+            history.timestamp_s,
+            weight,
+            now.timestamp(),
+            self.indptr,
+            self.values,
+            self.first_value,
+            self.share,
+            self.config.prior_weight,
+        )
+
+    def _by_dimension(self, history: History, items: IntArray, now: datetime) -> Features:
+        return _by_dimension(*self._profile(history, now), self.indptr, self.values, self.first_value, items)
+
+    def _all(self, history: History, now: datetime) -> Scores:
+        weight, lift, _ = self._profile(history, now)
+        if not weight.any():
+            return np.zeros(len(self.strength), dtype=np.float32)
+        worth = np.repeat(self.coefficients, np.diff(self.first_value), axis=0)
+        appeal = (np.log1p(weight) * worth[:, 0] + lift * worth[:, 1]).astype(np.float32)
+        return _odds(appeal, self.strength, self.indptr, self.values, self.first_value)
+
+
+def _columns(rows: History) -> tuple[NDArray[Any], ...]:
+    return rows.item, rows.event_type, rows.timestamp_s, rows.quantity, rows.value, rows.session
+
+
+@njit(cache=True)
+def _profile(item, time_s, weight, now_s, indptr, values, first_value, share, prior_weight):  # type: ignore[no-untyped-def]
+    n_dimensions = len(first_value) - 1
+    total = np.zeros(len(share), np.float32)
+    last_s = np.zeros(len(share), np.int64)
+    for row in range(len(item)):
+        if weight[row] != 0:
+            for at in range(indptr[item[row]], indptr[item[row] + 1]):
+                total[values[at]] += weight[row]
+                last_s[values[at]] = time_s[row]
+    lift = np.empty(len(share), np.float32)
+    days = np.empty(len(share), np.float32)
+    for dimension in range(n_dimensions):
+        start, end = first_value[dimension], first_value[dimension + 1]
+        together = np.float32(0)
+        for value in range(start, end):
+            total[value] = max(total[value], 0)
+            together += total[value]
+        for value in range(start, end):
+            mine = (total[value] + prior_weight * share[value]) / (together + prior_weight)
+            lift[value] = np.log(mine / share[value])
+            days[value] = (now_s - last_s[value]) / 86400 if last_s[value] > 0 else np.nan
+    return total, lift, days
+
+
+@njit(cache=True)
+def _by_dimension(weight, lift, days, indptr, values, first_value, items):  # type: ignore[no-untyped-def]
+    n_dimensions = len(first_value) - 1
+    out = np.full((len(items), 3 * n_dimensions), np.nan, np.float32)
+    for k in range(len(items)):
+        dimension = 0
+        for at in range(indptr[items[k]], indptr[items[k] + 1]):
+            value = values[at]
+            while value >= first_value[dimension + 1]:
+                dimension += 1
+            column = 3 * dimension
+            if np.isnan(out[k, column]) or lift[value] > out[k, column + 1]:
+                out[k, column] = weight[value]
+                out[k, column + 1] = lift[value]
+                out[k, column + 2] = days[value]
+    return out
+
+
+@njit(cache=True)
+def _odds(appeal, strength, indptr, values, first_value):  # type: ignore[no-untyped-def]
+    out = np.empty(len(strength), np.float32)
+    for item in range(len(strength)):
+        logit = np.float32(0)
+        dimension = -1
+        best = np.float32(0)
+        for at in range(indptr[item], indptr[item + 1]):
+            value = values[at]
+            if dimension < 0 or value >= first_value[dimension + 1]:
+                logit += best
+                dimension += 1
+                while value >= first_value[dimension + 1]:
+                    dimension += 1
+                best = appeal[value]
+            else:
+                best = max(best, appeal[value])
+        out[item] = strength[item] * np.exp(logit + best)
+    return out

@@ -1,0 +1,195 @@
+"""One ranking learned from what all the other scorers know."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import ClassVar, Self
+
+import lightgbm
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from features.errors import InvalidInput
+from features.interactions import History, IntArray
+from features.settings import Settings
+from models.scorer import Arrays, Features, Reason, Scorer, Scores, best_first
+
+BASE = "base"
+"""Name of the part of a score that is the same for every item."""
+
+
+class BlendSettings(Settings):
+    """How candidates are gathered, and how the trees are grown."""
+
+    candidates: dict[str, PositiveInt] = {
+        "buy-again": 250,
+        "item-to-item": 120,
+        "als": 150,
+        "affinity": 150,
+        "popularity": 100,
+    }
+    """How many items each part proposes, at most; the parts, in order."""
+    trees: PositiveInt = 150
+    """How many trees are added up."""
+    leaves: int = Field(default=15, ge=2)
+    """How many leaves a tree has, at most."""
+    learning_rate: PositiveFloat = 0.1
+    """How much of what a tree finds is taken over."""
+    least_rows: PositiveInt = 100
+    """How many training rows a leaf holds, at least."""
+    lambda_l2: float = Field(default=10.0, ge=0)
+    """How strongly the values of leaves are drawn towards 0."""
+    threads: PositiveInt = 1
+    """How many threads grow the trees."""
+
+
+@dataclass(frozen=True)
+class Blend(Scorer):
+    """Scores an item by the logarithm of its odds to be bought soon, up to a constant, above 0.
+
+    Gradient-boosted trees (LightGBM) over the columns of all parts, learned from what people bought in a period given
+    what the parts, fitted on the time before it, knew at its start. The constant makes the least possible score 0.
+
+    Attributes:
+        parts: The scorers it is composed of, by name, in order.
+        model: uint8; the trees, as LightGBM's text.
+    """
+
+    name: ClassVar[str] = "blend"
+
+    config: BlendSettings
+    parts: Mapping[str, Scorer]
+    model: NDArray[np.uint8]
+
+    @classmethod
+    def fit(
+        cls,
+        parts: Mapping[str, Scorer],
+        columns: Features,
+        bought: NDArray[np.bool_],
+        config: BlendSettings,
+        rng: Generator,
+    ) -> Self:
+        """Return the blend of ``parts`` that tells rows of ``columns`` that were bought from others.
+
+        Raises:
+            InvalidInput: none or all of the rows were bought.
+        """
+        if not bought.any() or bought.all():
+            raise InvalidInput(
+                f"{np.count_nonzero(bought)} of {len(bought)} examples were bought; the blend learns from both kinds. "
+                "Fit another model, or let its examples cover a longer time (horizon_days)."
+            )
+        parameters = {
+            "objective": "binary",
+            "num_leaves": config.leaves,
+            "learning_rate": config.learning_rate,
+            "min_data_in_leaf": config.least_rows,
+            "lambda_l2": config.lambda_l2,
+            "feature_fraction": 0.5,
+            "bagging_fraction": 0.7,
+            "bagging_freq": 1,
+            "max_bin": 63,
+            "deterministic": True,
+            "force_row_wise": True,
+            "seed": int(rng.integers(2**31)),
+            "num_threads": config.threads,
+            "verbose": -1,
+        }
+        data = lightgbm.Dataset(columns, bought, feature_name=[name.replace(":", " ") for name in column_names(parts)])
+        text = lightgbm.train(parameters, data, config.trees).model_to_string()
+        return cls(config, parts, np.frombuffer(text.encode(), dtype=np.uint8))
+
+    def scores(self, history: History, items: IntArray, now: datetime) -> Scores:
+        """Return the log-odds above the least possible."""
+        if not len(items):
+            return np.zeros(0, dtype=np.float32)
+        raw = self._trees.predict(self.features(history, items, now), raw_score=True, num_threads=1)
+        return (raw - self._least).astype(np.float32)
+
+    def features(self, history: History, items: IntArray, now: datetime) -> Features:
+        """Return the columns of all parts, side by side."""
+        return columns_of(self.parts, history, items, now)
+
+    def contributions(self, history: History, items: IntArray, now: datetime) -> dict[str, Scores]:
+        """Return what each part's columns add to the score (SHAP values of the trees), and ``base``.
+
+        Lundberg et al., From local explanations to global understanding with explainable AI for trees (2020).
+        """
+        if not len(items):
+            return {name: np.zeros(0, dtype=np.float32) for name in (*self.parts, BASE)}
+        shap = np.asarray(self._trees.predict(self.features(history, items, now), pred_contrib=True, num_threads=1))
+        widths = [len(part.feature_names) for part in self.parts.values()]
+        ends = np.cumsum(widths)
+        found = {
+            name: shap[:, end - width : end].sum(axis=1).astype(np.float32)
+            for name, width, end in zip(self.parts, widths, ends, strict=True)
+        }
+        return found | {BASE: (shap[:, -1] - self._least).astype(np.float32)}
+
+    def candidates(self, history: History, n: int, now: datetime) -> IntArray:
+        """Return the ``n`` best of what the parts propose."""
+        pool = proposed(self.parts, self.config.candidates, history, now)
+        return best_first(pool, self.scores(history, pool, now), n)
+
+    def reason(self, history: History, item: int, now: datetime) -> Reason | None:
+        """Return the reason of the part that adds most to the score, of those that have one."""
+        return self.reasons(history, np.array([item], dtype=np.int32), now)[0]
+
+    def reasons(self, history: History, items: IntArray, now: datetime) -> list[Reason | None]:
+        """Return for each of ``items`` the reason of the part that adds most to its score, of those that have one."""
+        shares = self.contributions(history, items, now)
+        names = list(self.parts)
+        order = np.argsort(-np.stack([shares[name] for name in names], axis=1), axis=1, kind="stable")
+        return [
+            next(
+                (reason for at in ranked if (reason := self.parts[names[at]].reason(history, item, now)) is not None),
+                None,
+            )
+            for item, ranked in zip(items.tolist(), order.tolist(), strict=True)
+        ]
+
+    def arrays(self) -> Arrays:
+        """Return the trees."""
+        return {"model": self.model}
+
+    @classmethod
+    def from_arrays(cls, config: Settings, arrays: Arrays, parts: Mapping[str, Scorer]) -> Self:
+        """Return the scorer that ``arrays`` and ``parts`` describe."""
+        config = BlendSettings.model_validate(config)
+        return cls(config, {name: parts[name] for name in config.candidates}, arrays["model"])
+
+    @cached_property
+    def _trees(self) -> lightgbm.Booster:
+        return lightgbm.Booster(model_str=self.model.tobytes().decode())
+
+    @cached_property
+    def _least(self) -> float:
+        trees = self._trees.dump_model()["tree_info"]
+        return sum(_least_leaf(tree["tree_structure"]) for tree in trees) - 1e-3
+
+
+def proposed(parts: Mapping[str, Scorer], counts: Mapping[str, int], history: History, now: datetime) -> IntArray:
+    """Return what ``parts`` propose, at most as many as ``counts`` says of each; ascending, none twice."""
+    return np.unique(np.concatenate([parts[name].candidates(history, n, now) for name, n in counts.items()]))
+
+
+def columns_of(parts: Mapping[str, Scorer], history: History, items: IntArray, now: datetime) -> Features:
+    """Return the features of all ``parts``, side by side; shape (len(items), len(column_names(parts)))."""
+    return np.hstack([part.features(history, items, now) for part in parts.values()])
+
+
+def column_names(parts: Mapping[str, Scorer]) -> list[str]:
+    """Return the name of each column of ``columns_of``: ``part.feature``."""
+    return [f"{name}.{feature}" for name, part in parts.items() for feature in part.feature_names]
+
+
+def _least_leaf(node: dict) -> float:
+    if "leaf_value" in node:
+        return float(node["leaf_value"])
+    return min(_least_leaf(node["left_child"]), _least_leaf(node["right_child"]))
