@@ -27,7 +27,7 @@ def encode_interactions(events: Table, catalog_items: Sequence[str], folder: Pat
     depends on neither the layout of the log nor on who asks. Sessions are numbered by their start.
 
     Raises:
-        InvalidInput: there is no interaction, or there are more than 256 event types.
+        InvalidInput: there is no interaction, or there are more than 256 event types, or one is called ``combined``.
     """
     events = events.filter(events.item_id.notnull()).mutate(session_id=events.session_id.fill_null(""))
 
@@ -119,6 +119,8 @@ def _codes(code: str, name: str, ids: Sequence[str]) -> Table:
 
 def _event_types(found: Sequence[str]) -> list[str]:
     own = sorted(set(found) - set(STANDARD_EVENT_TYPES))
+    if "combined" in own:
+        raise InvalidInput("The log has an event type 'combined', the name of the matrix of all types. Rename it.")
     if len(STANDARD_EVENT_TYPES) + len(own) > 256:
         raise InvalidInput(
             f"The log has {len(own)} event types of its own (such as {', '.join(own[:3])}); at most "

@@ -115,20 +115,31 @@ class Snapshot:
     def catalog(self) -> pl.DataFrame:
         """One row for each item, in order of its index.
 
-        Columns: ``item_id``, ``in_catalog`` (False for what only events name), ``item_type``, ``title``, ``url``,
-        ``image_url``, ``price``, ``list_price``, ``stock``, ``visible``, ``published_at``, ``expires_at``, and one
-        column of ``list[str]`` for each dimension.
+        Columns: ``item_id``, ``in_catalog`` (False for what only events name), the other fields of the catalog
+        (``item_type``, ``title``, ``description``, ``url``, ``image_url``, ``price``, ``list_price``, ``stock``,
+        ``visible``, ``published_at``, ``expires_at``), and one column of ``list[str]`` for each dimension.
         """
         return pl.read_parquet(self.folder / "catalog.parquet")
 
     @cached_property
     def item_features(self) -> pl.DataFrame:
-        """One row for each item, in order of its index: counts by event type, users, popularity, price, age."""
+        """One row for each item, in order of its index.
+
+        Columns: ``n_TYPE`` for each event type that occurs (its events, a return counting -1); ``users`` who had to do
+        with it; ``popularity`` (sum of the decayed weights of ``combined``); ``repeat_rate`` (share of its buyers who
+        bought it at two times or more); ``price`` (median paid for one piece); ``first_at`` and ``last_at`` (UTC). The
+        last four are null where nothing is known.
+        """
         return pl.read_parquet(self.folder / "item_features.parquet")
 
     @cached_property
     def user_features(self) -> pl.DataFrame:
-        """One row for each user, in order of its index: counts by event type, sessions, value, first and last."""
+        """One row for each user, in order of its index.
+
+        Columns: ``n_TYPE`` for each event type that occurs (their events, a return counting -1); ``sessions`` that are
+        known; ``value`` (money of all events, money given back taken off); ``first_at`` and ``last_at`` (UTC; null
+        for a user of whom nothing is known yet).
+        """
         return pl.read_parquet(self.folder / "user_features.parquet")
 
     def matrix(self, name: str) -> sparse.csr_matrix:

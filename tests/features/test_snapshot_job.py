@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -399,6 +401,21 @@ def test_a_build_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
     assert list(layout.snapshots.iterdir()) == []
 
 
+def test_the_command_says_what_it_built_and_warns_of_a_missing_catalog(tmp_path: Path) -> None:
+    log = EventLog(Layout(tmp_path))
+    log.append([event("ann", "apple", 1)])
+    log.close()
+    command = [sys.executable, "-m", "features", "build", "--var", str(tmp_path), "--as-of"]
+    ended = subprocess.run([*command, "2026-03-01T00:00"], capture_output=True, text=True)
+    assert ended.returncode == 0
+    assert "The catalog is empty" in ended.stderr
+    assert f"Snapshot {Snapshot.latest(Layout(tmp_path)).manifest.snapshot_hash} as of 2026-03-01" in ended.stderr
+    ended = subprocess.run([*command, "tomorrow"], capture_output=True, text=True)
+    assert ended.returncode == 2
+    assert "--as-of 'tomorrow' must be a day or a time such as 2017-12-04T12:00:00." in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 def test_a_log_of_one_user_and_one_event_can_be_built(tmp_path: Path) -> None:
     made = snapshot_in(tmp_path, [event("ann", "apple", 10)])
     assert made.manifest.counts == {
@@ -423,3 +440,8 @@ def test_a_log_without_items_is_an_error(tmp_path: Path) -> None:
 def test_more_event_types_than_a_byte_can_name_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="at most 239"):
         snapshot_in(tmp_path, [event("ann", "apple", 1, f"own_{n}") for n in range(240)])
+
+
+def test_no_event_type_may_take_the_name_of_the_combined_matrix(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="'combined'"):
+        snapshot_in(tmp_path, [event("ann", "apple", 1, "combined")])
