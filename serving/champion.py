@@ -78,7 +78,7 @@ class Champion:
     def following(self) -> Iterator[None]:
         """Refresh at once, and then every ``poll_s`` seconds in a thread until the context is left."""
         self.refresh()
-        if not self.ready:
+        if self._seen is None:
             log.warning("Not ready: %s", self._problem)
         left = threading.Event()
 

@@ -34,8 +34,9 @@ PAGE = Path(__file__).with_name("web")
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Put the service together when it starts, and follow the promoted bundle until it stops."""
+    # BentoML shows only lines of its own loggers; the operator wants to see which bundle is served.
     ours, bentoml_s = logging.getLogger("attune"), logging.getLogger("bentoml")
-    ours.handlers, ours.level = bentoml_s.handlers, bentoml_s.level  # else nobody sees which bundle is served
+    ours.handlers, ours.level, ours.propagate = bentoml_s.handlers, bentoml_s.level, bentoml_s.propagate
     app.state.assembly = assembly = Assembly.of_environment(os.environ)
     with assembly.champion.following():
         gc.collect()
