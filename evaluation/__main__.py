@@ -40,7 +40,7 @@ def read_ab_test(
         list[str] | None, typer.Option(help="Column to be moved: 0/1 is a rate, else the mean of sums. Repeatable.")
     ] = None,
     ratio: Annotated[
-        list[str] | None, typer.Option(help="NUM/DEN, sum over sum; DEN may be 'rows'. Repeatable.")
+        list[str] | None, typer.Option(help="NUM/DEN, sum over sum; DEN may be 'rows' or 'units'. Repeatable.")
     ] = None,
     guardrail: Annotated[
         list[str] | None,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,26 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from pyarrow import csv
 
 from features.errors import InvalidInput, NotFound
 
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none"})
-"""What stands for a missing value in a text file, in lower case."""
+"""What stands for a missing number in a text file, in lower case."""
+
+
+def column_names(path: Path) -> list[str]:
+    """Return the names of the columns of ``path``, in order.
+
+    Raises:
+        NotFound: there is no such file.
+        InvalidInput: it is neither Parquet nor UTF-8 CSV, or it is damaged.
+    """
+    with _opened(path) as is_parquet:
+        if is_parquet:
+            return list(pq.read_schema(path).names)
+        with csv.open_csv(path) as reader:
+            return list(reader.schema.names)
 
 
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
@@ -24,69 +40,92 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame
 
     Raises:
         NotFound: there is no such file.
-        InvalidInput: it is neither Parquet nor UTF-8 CSV, it is damaged, or a column is absent.
+        InvalidInput: it is neither Parquet nor UTF-8 CSV, it is damaged, a row is longer or shorter than the header, or
+            a column is absent.
     """
+    names = column_names(path)
+    wanted = list(dict.fromkeys(names if columns is None else columns))
+    check_columns(names, wanted, str(path))
+    with _opened(path) as is_parquet:
+        if is_parquet:
+            return pq.read_table(path, columns=wanted, partitioning=None).to_pandas()
+        # Not by pandas, which ignores what a row has beyond the header once columns are chosen.
+        as_text = csv.ConvertOptions(include_columns=wanted, column_types=dict.fromkeys(wanted, pa.string()))
+        return csv.read_csv(path, convert_options=as_text).to_pandas()
+
+
+def check_columns(names: Sequence[str], wanted: Sequence[str], where: str) -> None:
+    """Check that all of ``wanted`` are among ``names``.
+
+    Raises:
+        InvalidInput: one is not; ``where`` names the table.
+    """
+    absent = [name for name in wanted if name not in names]
+    if absent:
+        raise InvalidInput(
+            f"{where} has no column {', '.join(map(repr, absent))}; it has {', '.join(map(repr, names)) or 'none'}."
+        )
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[bool]:
+    """Yield whether ``path`` is Parquet and not CSV, and say what is wrong with it where it cannot be read."""
     if not path.is_file():
         raise NotFound(f"There is no file {path}.")
     kind = path.suffix.lower()
     if kind not in {".parquet", ".csv"}:
         raise InvalidInput(f"{path} is neither a .parquet nor a .csv file; convert it to one of them.")
     try:
-        if kind == ".parquet":
-            names = pq.read_schema(path).names
-        else:
-            names = pd.read_csv(path, nrows=0, encoding="utf-8").columns.tolist()
-        wanted = list(dict.fromkeys(names if columns is None else columns))
-        absent = [name for name in wanted if name not in names]
-        if absent:
-            raise InvalidInput(
-                f"{path} has no column {', '.join(map(repr, absent))}; it has {', '.join(map(repr, names)) or 'none'}."
-            )
-        if kind == ".parquet":
-            return pd.read_parquet(path, columns=wanted)
-        return pd.read_csv(path, usecols=wanted, dtype=str, keep_default_na=False, encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise InvalidInput(
-            f"{path} is not UTF-8 text: byte {error.object[error.start]:#04x} cannot be read; save it as UTF-8."
-        ) from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, pa.ArrowInvalid) as error:
+        yield kind == ".parquet"
+    except UnicodeDecodeError:
+        raise InvalidInput(f"{path} is not UTF-8 text; save it as UTF-8.") from None
+    except pa.ArrowInvalid as error:
+        if "UTF8" in str(error):
+            raise InvalidInput(f"{path} is not UTF-8 text; save it as UTF-8.") from None
         raise InvalidInput(f"{path} cannot be read as {kind}: {str(error).strip()}.") from None
 
 
 def numbers(column: pd.Series, where: str) -> NDArray[np.float64]:
-    """Return ``column`` as numbers, nan where it is missing; shape (n,).
+    """Return ``column`` as numbers, nan where it is missing; true is 1 and false is 0; shape (n,).
 
     Raises:
         InvalidInput: a value is not a number; ``where`` names the table.
     """
-    parsed = pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    if pd.api.types.is_numeric_dtype(column):
+        return column.to_numpy(np.float64, na_value=np.nan)
+    text = column.astype(str).str.strip().str.lower().replace({"true": "1", "false": "0"})
+    parsed = pd.to_numeric(text, errors="coerce").to_numpy(np.float64, na_value=np.nan)
     bad = np.isnan(parsed) & ~missing(column)
     if bad.any():
-        row = int(np.argmax(bad))
         raise InvalidInput(
-            f"{where}: {int(bad.sum())} values of column {column.name!r} are not numbers (first: row {row + 1}, "
-            f"{column.iloc[row]!r})."
+            f"{where}: {int(bad.sum())} values of column {column.name!r} are not numbers (first: {row(column, bad)})."
         )
     return parsed
 
 
+def row(column: pd.Series, bad: NDArray[np.bool_]) -> str:
+    """Return which row holds the first ``bad`` value of ``column``, from 1 without the header, and what it holds."""
+    at = int(np.argmax(bad))
+    value = column.iloc[at]
+    return f"row {column.index[at] + 1}, {value.item() if isinstance(value, np.generic) else value!r}"
+
+
 def names(column: pd.Series, where: str) -> NDArray[np.object_]:
-    """Return ``column`` as text; shape (n,).
+    """Return ``column`` as text, in which "None" is a name like others; shape (n,).
 
     Raises:
         InvalidInput: a value is missing; ``where`` names the table.
     """
-    bad = missing(column)
+    bad = column.isna().to_numpy(bool) | (column.astype(str).str.strip() == "").to_numpy(bool)
     if bad.any():
-        row = int(np.argmax(bad)) + 1
         raise InvalidInput(
-            f"{where}: {int(bad.sum())} values of column {column.name!r} are missing (first: row {row})."
+            f"{where}: {int(bad.sum())} values of column {column.name!r} are missing (first: {row(column, bad)})."
         )
     return column.astype(str).to_numpy(object)
 
 
 def missing(column: pd.Series) -> NDArray[np.bool_]:
-    """Return where ``column`` has no value; shape (n,)."""
+    """Return where ``column`` has no number; shape (n,)."""
     blank = column.isna().to_numpy(bool)
     if not pd.api.types.is_numeric_dtype(column):
         blank = blank | column.astype(str).str.strip().str.lower().isin(MISSING).to_numpy(bool)

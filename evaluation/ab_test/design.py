@@ -13,8 +13,8 @@ from features.errors import InvalidInput
 from features.settings import Settings
 
 COUNTS = ("rows", "units")
-"""As denominators, how many rows a unit has, and 1. Of a column of zeros and ones, ``clicked`` is the share of units with
-a click, ``clicked/units`` the mean number of clicks, and ``clicked/rows`` the share of rows with one."""
+"""As denominators, how many rows a unit has, and 1. Of a column of zeros and ones, ``clicked`` is the share of units
+with a click, ``clicked/units`` the mean number of clicks, and ``clicked/rows`` the share of rows with one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,17 +8,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from pyarrow import csv
 
 from evaluation.ab_test.contrast import Outcome
 from evaluation.ab_test.design import COUNTS, Design, Metric
-from features.errors import InvalidInput, NotFound
-
-MISSING = frozenset({"", "na", "n/a", "nan", "null", "none"})
-"""What stands for a missing number in a text file, in lower case."""
+from evaluation.tables import check_columns, column_names, numbers, read_table, row
+from features.errors import InvalidInput
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,30 +64,8 @@ def read(path: Path, design: Design) -> Units:
         NotFound: there is no such file.
         InvalidInput: it cannot be read as what its name says, or does not fit ``design`` (see ``units_of``).
     """
-    if not path.is_file():
-        raise NotFound(f"There is no file {path}.")
-    kind = path.suffix.lower()
-    if kind not in {".parquet", ".csv"}:
-        raise InvalidInput(f"{path} is neither a .parquet nor a .csv file; convert it to one of them.")
-    try:
-        if kind == ".parquet":
-            _check_columns(pq.read_schema(path).names, design, str(path))
-            table = pq.read_table(path, columns=list(design.columns), partitioning=None)
-        else:
-            with csv.open_csv(path) as opened:
-                _check_columns(opened.schema.names, design, str(path))
-            # As text, so that an id keeps its leading zeros and a variant may be called "None".
-            as_text = csv.ConvertOptions(
-                include_columns=list(design.columns), column_types=dict.fromkeys(design.columns, pa.string())
-            )
-            table = csv.read_csv(path, convert_options=as_text)
-    except UnicodeDecodeError:
-        raise InvalidInput(f"{path} is not UTF-8 text; save it as UTF-8.") from None
-    except pa.ArrowInvalid as error:
-        if "UTF8" in str(error):
-            raise InvalidInput(f"{path} is not UTF-8 text; save it as UTF-8.") from None
-        raise InvalidInput(f"{path} cannot be read as {kind}: {str(error).strip()}.") from None
-    return units_of(table.to_pandas(), design, str(path))
+    _check_columns(column_names(path), design, str(path))
+    return units_of(read_table(path, design.columns), design, str(path))
 
 
 def units_of(frame: pd.DataFrame, design: Design, where: str = "The table") -> Units:
@@ -170,11 +143,7 @@ def units_of(frame: pd.DataFrame, design: Design, where: str = "The table") -> U
 
 
 def _check_columns(names: list[str], design: Design, where: str) -> None:
-    absent = [name for name in design.columns if name not in names]
-    if absent:
-        raise InvalidInput(
-            f"{where} has no column {', '.join(map(repr, absent))}; it has {', '.join(map(repr, names)) or 'none'}."
-        )
+    check_columns(names, design.columns, where)
     ambiguous = [name for name in design.denominators if name in COUNTS and name in names]
     if ambiguous:
         raise InvalidInput(
@@ -199,35 +168,15 @@ def _blank(column: pd.Series[Any]) -> pd.Series[bool]:
     return column.isna() | (column.astype(str).str.strip() == "")
 
 
-def _row(column: pd.Series[Any], bad: NDArray[np.bool_]) -> str:
-    """Return where the first bad value stands, counted from 1 without the header, and what it is."""
-    at = int(np.argmax(bad))
-    value = column.iloc[at]
-    return f"row {column.index[at] + 1} holds {value.item() if isinstance(value, np.generic) else value!r}"
-
-
-def _as_floats(column: pd.Series[Any], where: str) -> NDArray[np.float64]:
-    """Return the numbers of ``column``, nan where one is missing."""
-    if pd.api.types.is_bool_dtype(column) or pd.api.types.is_numeric_dtype(column):
-        return column.to_numpy(dtype=np.float64, na_value=np.nan)
-    text = column.astype(str).str.strip().str.lower()
-    missing = (column.isna() | text.isin(MISSING)).to_numpy(dtype=bool)
-    values = pd.to_numeric(text.replace({"true": "1", "false": "0"}), errors="coerce").to_numpy(dtype=np.float64)
-    bad = np.isnan(values) & ~missing
-    if bad.any():
-        raise InvalidInput(f"{where}: column {column.name!r} must hold numbers; {_row(column, bad)}.")
-    return values
-
-
 def _numbers(
     column: pd.Series[Any], design: Design, where: str, warnings: list[str], *, negative_allowed: bool
 ) -> NDArray[np.float64]:
-    values = _as_floats(column, where)
+    values = numbers(column, where)
     infinite = np.isinf(values)
     if infinite.any():
         raise InvalidInput(
-            f"{where}: column {column.name!r} must be finite; {_row(column, infinite)}. Not finite are "
-            f"{_count(int(infinite.sum()), 'row')} of {len(values)}; mend or remove them."
+            f"{where}: column {column.name!r} must be finite (first: {row(column, infinite)}). "
+            f"Mend or remove {_count(int(infinite.sum()), 'row')}."
         )
     missing = np.isnan(values)
     if missing.any():
@@ -242,7 +191,7 @@ def _numbers(
     if negative.any():
         if not negative_allowed:
             raise InvalidInput(
-                f"{where}: column {column.name!r} is a denominator and must not be negative; {_row(column, negative)}."
+                f"{where}: column {column.name!r}, a denominator, must not be below 0 (first: {row(column, negative)})."
             )
         warnings.append(
             f"{column.name}: {_count(int(negative.sum()), 'negative value')} (the smallest {values.min():g}) counted "
@@ -258,7 +207,7 @@ def _times(column: pd.Series[Any], where: str) -> pd.Series[Any]:
     bad = times.isna().to_numpy()
     if bad.any():
         raise InvalidInput(
-            f"{where}: column {column.name!r} must hold times such as 2026-01-31T12:00:00Z; {_row(column, bad)}."
+            f"{where}: column {column.name!r} must hold times such as 2026-01-31T12:00:00Z (first: {row(column, bad)})."
         )
     return times.dt.tz_localize(None).reset_index(drop=True)
 
@@ -266,10 +215,10 @@ def _times(column: pd.Series[Any], where: str) -> pd.Series[Any]:
 def _covariate(
     column: pd.Series[Any], unit: NDArray[np.int64], order: NDArray[np.int64], where: str, warnings: list[str]
 ) -> NDArray[np.float64]:
-    values = _as_floats(column, where)
+    values = numbers(column, where)
     infinite = np.isinf(values)
     if infinite.any():
-        raise InvalidInput(f"{where}: covariate {column.name!r} must be finite; {_row(column, infinite)}.")
+        raise InvalidInput(f"{where}: covariate {column.name!r} must be finite (first: {row(column, infinite)}).")
     grouped = pd.Series(values).groupby(unit)
     mean = grouped.mean().to_numpy(dtype=np.float64)
     if ((grouped.max() - grouped.min()) > 0).any():

@@ -103,8 +103,8 @@ def test_a_missing_metric_is_an_error_unless_it_is_said_to_be_nothing() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ([1, 2, float("inf"), 4], "must be finite; row 3 holds inf"),
-        ([1, "two", 3, 4], "must hold numbers; row 2 holds 'two'"),
+        ([1, 2, float("inf"), 4], "must be finite .first: row 3, inf"),
+        ([1, "two", 3, 4], "'spend' are not numbers .first: row 2, 'two'"),
     ],
 )
 def test_what_is_no_finite_number_is_named_with_its_row(values: list[Any], message: str) -> None:
@@ -115,7 +115,7 @@ def test_what_is_no_finite_number_is_named_with_its_row(values: list[Any], messa
 def test_negative_amounts_are_counted_and_told_but_no_denominator_may_be_one() -> None:
     frame = table(spend=[-5, 2, 3, 4], orders=[1, 1, 1, 1])
     assert warned(units_of(frame, design()), "1 negative value (the smallest -5)")
-    with pytest.raises(InvalidInput, match="'spend' is a denominator"):
+    with pytest.raises(InvalidInput, match="'spend', a denominator, must not be below 0"):
         units_of(frame, design(ratios=("orders/spend",)))
 
 
@@ -128,8 +128,12 @@ def test_negative_amounts_are_counted_and_told_but_no_denominator_may_be_one() -
         (table(), {"control": "old"}, "no variant 'old'; it has 'control', 'new'"),
         (table(), {"metrics": ("clicks",)}, "no column 'clicks'; it has 'customer', 'arm', 'spend'"),
         (table(at=[1, 2, 3, 4]), {"time": "at"}, "'at' holds numbers; give dates"),
-        (table(at=["2026-01-01", "soon", None, "2026-01-01"]), {"time": "at"}, "row 2 holds 'soon'"),
-        (table(age=[1, 2, 3, float("inf")]), {"covariates": ("age",)}, "covariate 'age' must be finite; row 4"),
+        (
+            table(at=["2026-01-01", "soon", None, "2026-01-01"]),
+            {"time": "at"},
+            "must hold times .* .first: row 2, 'soon'",
+        ),
+        (table(age=[1, 2, 3, float("inf")]), {"covariates": ("age",)}, "covariate 'age' must be finite .first: row 4"),
         (table(age=[None] * 4), {"covariates": ("age",)}, "covariate 'age' has no value"),
     ],
 )
