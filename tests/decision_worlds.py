@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import permutations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,6 +95,20 @@ class RankingWorld:
     appeal: Floats
     slots: int
     stop: float
+
+    def value(self, policy: Floats) -> float:
+        """Return the expected clicks of a ranking drawn by ``policy``, over every possible list."""
+        clicks = 0.0
+        for items in permutations(range(len(self.appeal)), self.slots):
+            probability, reading, left = 1.0, 1.0, float(policy.sum())
+            expected = 0.0
+            for item in items:
+                probability *= policy[item] / left
+                left -= policy[item]
+                expected += reading * self.appeal[item]
+                reading *= 1 - self.appeal[item] * self.stop
+            clicks += probability * expected
+        return clicks
 
     def rankings(
         self, n: int, rng: np.random.Generator, logging: Floats, target: Floats
