@@ -1,0 +1,84 @@
+"""The demo's page, in a real browser."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from benchmarks import swap
+from features.layout import Layout
+
+CHROMIUM = shutil.which("chromium")
+
+expect.set_options(timeout=15_000)
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="needs a Chromium: apt-get install chromium"),
+]
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    layout = Layout(tmp_path_factory.mktemp("var"))
+    swap.make_bundles(layout)
+    swap.promote(layout, min(path.name for path in layout.bundles.iterdir()))
+    with swap.service(layout.root) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def browser(url: str) -> Iterator[Browser]:  # after the service: Playwright occupies the event loop
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    page = browser.new_page()
+    page.set_default_timeout(15_000)
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("requestfailed", lambda request: problems.append(request.url))
+    yield page
+    page.close()
+    assert not problems
+
+
+def test_a_customer_is_shown_with_what_they_bought_and_are_recommended(page: Page, url: str) -> None:
+    page.goto(url)
+    expect(page.locator("#who")).to_contain_text("Customer user-")
+    expect(page.locator("#ranking li")).to_have_count(12)
+    expect(page.locator("#ranking .why").first).not_to_be_empty()
+    expect(page.locator("#bought li").first).to_contain_text("times")
+
+
+def test_another_customer_can_be_asked_for_by_id(page: Page, url: str) -> None:
+    page.goto(url)
+    page.get_by_role("combobox", name="Customer").fill("user-003")
+    page.get_by_role("button", name="Show").click()
+    expect(page.locator("#who")).to_have_text("Customer user-003")
+
+
+def test_another_recipe_gives_another_list(page: Page, url: str) -> None:
+    page.goto(url)
+    tab = page.get_by_role("tab", name="Popular with everybody")
+    tab.click()
+    expect(tab).to_have_attribute("aria-selected", "true")
+    expect(page.locator("#request")).to_contain_text('"recipe":"popular"')
+
+
+def test_an_unknown_customer_is_told_so_in_words(page: Page, url: str) -> None:
+    page.goto(f"{url}/#nobody")
+    expect(page.get_by_role("status")).to_contain_text("'nobody'")
+    expect(page.locator("#person")).to_be_hidden()
+
+
+def test_the_page_of_the_api_works_without_the_internet(page: Page, url: str) -> None:
+    page.goto(f"{url}/docs")
+    expect(page.get_by_text("/v1/recommend").first).to_be_visible()
