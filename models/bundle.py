@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Annotated, Any, Final, get_type_hints
 
 import numpy as np
@@ -20,23 +21,34 @@ from features.interactions import History, Interactions
 from features.settings import Settings
 from features.snapshot import Snapshot
 from features.vocabulary import Vocabulary
-from models.affinity import Affinity
-from models.als import ALS
-from models.blend import Blend
-from models.buy_again import BuyAgain
-from models.item_to_item import ItemToItem
-from models.own_frequency import OwnFrequency
-from models.popularity import Popularity
 from models.scorer import Scorer
 
 FORMAT = 1
 
-SCORERS: Final[dict[str, type[Scorer]]] = {
-    scorer.name: scorer for scorer in (Popularity, OwnFrequency, ItemToItem, ALS, Affinity, BuyAgain, Blend)
+SCORERS: Final = {
+    "popularity": "models.popularity:Popularity",
+    "own-frequency": "models.own_frequency:OwnFrequency",
+    "item-to-item": "models.item_to_item:ItemToItem",
+    "als": "models.als:ALS",
+    "affinity": "models.affinity:Affinity",
+    "buy-again": "models.buy_again:BuyAgain",
+    "blend": "models.blend:Blend",
 }
-"""Every way to score that a bundle may carry, by name."""
+"""Every way to score that a bundle may carry, by name. Only what it does carry is imported: all would take seconds."""
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_-]+$")]
+
+
+def scorer_class(name: str) -> type[Scorer]:
+    """Return the class of the scorer ``name``.
+
+    Raises:
+        NotFound: there is none.
+    """
+    if name not in SCORERS:
+        raise NotFound(f"There is no scorer {name!r}. Scorers: {', '.join(SCORERS)}.")
+    found: type[Scorer] = resolve_name(SCORERS[name])
+    return found
 
 
 def settings_class(scorer: type[Scorer]) -> type[Settings]:
@@ -194,11 +206,7 @@ class Bundle:
                 raise Corrupt(f"The bundle's file {path} is damaged. Promote the bundle again.")
         scorers: dict[str, Scorer] = {}
         for name, saved in manifest.scorers.items():
-            if name not in SCORERS:
-                raise Corrupt(f"{folder} needs the scorer {name!r}; this version has {', '.join(SCORERS)}.")
-            arrays = {part: _array(folder / "arrays" / name / f"{part}.npy") for part in saved.arrays}
-            config = settings_class(SCORERS[name]).of(saved.config, f"{folder / 'manifest.json'}, scorer {name}")
-            scorers[name] = SCORERS[name].from_arrays(config, arrays, scorers)
+            scorers[name] = _scorer(folder, name, saved, scorers)
         return cls(
             manifest,
             Vocabulary.load(folder / "users.npy"),
@@ -208,6 +216,21 @@ class Bundle:
             {name: Vocabulary.load(folder / "values" / f"{name}.npy") for name in manifest.dimensions},
             scorers,
         )
+
+
+def _scorer(folder: Path, name: str, saved: SavedScorer, parts: dict[str, Scorer]) -> Scorer:
+    arrays = {part: _array(folder / "arrays" / name / f"{part}.npy") for part in saved.arrays}
+    try:
+        scorer = scorer_class(name)
+        config = settings_class(scorer).of(saved.config, f"the scorer {name}")
+    except (NotFound, InvalidInput) as error:
+        path = folder / "manifest.json"
+        raise Corrupt(f"{path} is not of this version: {error} Fit and promote again, or update Attune.") from None
+    try:
+        return scorer.from_arrays(config, arrays, parts)
+    except (KeyError, TypeError, ValueError) as error:
+        where = folder / "arrays" / name
+        raise Corrupt(f"{where} is not of this version: {error}. Fit and promote again, or update Attune.") from None
 
 
 def _manifest(path: Path) -> Manifest:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
 
 from features.errors import NotFound
 from features.interactions import History, IntArray
-from models.affinity import Affinity
 from models.bundle import Bundle
 from models.scorer import PURCHASE
 from serving import wire
 from serving.filters import BoolArray
 from serving.pipeline import Pipeline, Ranking
 from serving.query import Query, events
+
+if TYPE_CHECKING:
+    from models.affinity import Affinity
 
 RECENT_EVENTS: Final = 20
 MOST_BOUGHT: Final = 20
@@ -118,7 +120,7 @@ def profile(bundle: Bundle, user_id: str, now: datetime) -> wire.Profile:
     items, last, count = np.unique(history.item[bought][::-1], return_index=True, return_counts=True)
     last_s = history.timestamp_s[bought][::-1][last]
     most = np.lexsort((-last_s, -count))[:MOST_BOUGHT]
-    affinity = bundle.scorers.get("affinity")
+    affinity = cast("Affinity | None", bundle.scorers.get("affinity"))
     return wire.Profile(
         user_id=user_id,
         first_seen=_moment(history.timestamp_s[0]),
@@ -149,7 +151,7 @@ def profile(bundle: Bundle, user_id: str, now: datetime) -> wire.Profile:
             wire.Liking(
                 dimension=like.dimension, value=bundle.values[like.dimension].id(like.value), affinity=like.affinity
             )
-            for like in (affinity.likes(history, LIKINGS, now) if isinstance(affinity, Affinity) else [])
+            for like in (affinity.likes(history, LIKINGS, now) if affinity else [])
         ],
     )
 

@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import models.bundle
 from features.errors import Corrupt, InvalidInput, NotFound
 from features.snapshot import Snapshot
-from models.bundle import SCORERS, Bundle, settings_class
+from models.bundle import SCORERS, Bundle, scorer_class, settings_class
 from models.item_to_item import ItemToItem, ItemToItemSettings
 from models.popularity import Popularity, PopularitySettings
+from models.scorer import Arrays
 from tests.worlds import NOW, event, item, snapshot
 
 CREATED = datetime(2026, 2, 1, tzinfo=UTC)
@@ -144,6 +146,28 @@ def test_a_manifest_that_is_cut_short_or_missing_is_refused(bundle: Bundle, tmp_
         Bundle.load(tmp_path / "bundle")
 
 
+def test_a_bundle_of_another_version_s_scorers_is_refused(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle.save(tmp_path / "bundle")
+    monkeypatch.setattr(models.bundle, "SCORERS", {"popularity": SCORERS["popularity"]})
+    with pytest.raises(Corrupt, match=r"manifest\.json is not of this version: There is no scorer 'item-to-item'"):
+        Bundle.load(tmp_path / "bundle")
+
+
+def test_a_bundle_without_an_array_that_its_scorer_needs_is_refused(shop: Snapshot, tmp_path: Path) -> None:
+    class Older(Popularity):
+        def arrays(self) -> Arrays:
+            return {"strength": self.strength}
+
+    popularity = Older.fit(shop, PopularitySettings(), np.random.default_rng(0))
+    Bundle.of(shop, [popularity], "popularity", CREATED, "test").save(tmp_path / "bundle")
+    with pytest.raises(Corrupt, match=r"arrays/popularity is not of this version.*missing.*'order'"):
+        Bundle.load(tmp_path / "bundle")
+
+
 @pytest.mark.parametrize("name", SCORERS)
-def test_every_scorer_says_which_class_configures_it(name: str) -> None:
-    assert settings_class(SCORERS[name])() == settings_class(SCORERS[name]).of({}, name)
+def test_every_scorer_is_listed_under_its_own_name_and_says_which_class_configures_it(name: str) -> None:
+    scorer = scorer_class(name)
+    assert scorer.name == name
+    assert settings_class(scorer)() == settings_class(scorer).of({}, name)
