@@ -1,0 +1,66 @@
+"""What is called alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+import numpy as np
+from numpy.random import Generator
+from pydantic import Field, PositiveInt
+from scipy import sparse
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+from features.snapshot import Snapshot
+from models.neighbours import NeighbourScorer, NeighbourSettings, strongest, strongest_products
+from models.scorer import event_weights
+
+
+class TitlesSettings(NeighbourSettings):
+    """How titles are read."""
+
+    words: PositiveInt = 2
+    """Longest phrase that counts as one term."""
+    fewest_titles: PositiveInt = 2
+    """A term of fewer titles says nothing."""
+    largest_share: float = Field(default=0.2, gt=0, le=1)
+    """A term of a larger share of the titles says nothing."""
+
+
+@dataclass(frozen=True)
+class Titles(NeighbourScorer):
+    """Scores an item by how much its title resembles those of the history: the cosine of their TF-IDF vectors.
+
+    It knows an item from the moment that it is in the catalog.
+    """
+
+    name: ClassVar[str] = "titles"
+    reason_kind: ClassVar[str] = "similar"
+    reason_texts: ClassVar[tuple[str, str]] = ("Similar to {0}.", "Similar to {0} and {1}.")
+
+    config: TitlesSettings
+
+    @classmethod
+    def fit(cls, snapshot: Snapshot, config: TitlesSettings, rng: Generator) -> Self:
+        """Return the likeness of the titles of the catalog of ``snapshot``; none where none are alike."""
+        vectors = _vectors(snapshot.catalog["title"].fill_null("").to_list(), config)
+        # One neighbour more, since each title resembles itself most.
+        ties = strongest_products(vectors, vectors.T.tocsr(), config.neighbours + 1)
+        ties = (ties - sparse.diags(ties.diagonal())).tocsr()
+        weights = event_weights(snapshot.manifest.event_types, snapshot.manifest.settings.event_weights)
+        return cls(config, weights, **strongest(ties, config.neighbours))
+
+
+def _vectors(titles: list[str], config: TitlesSettings) -> sparse.csr_matrix:
+    """Return the TF-IDF vector of each title, of length 1 or 0; shape (items, terms)."""
+    vectorizer = TfidfVectorizer(
+        ngram_range=(1, config.words),
+        min_df=config.fewest_titles,
+        max_df=max(config.fewest_titles, int(config.largest_share * len(titles))),
+        sublinear_tf=True,
+        dtype=np.float32,
+    )
+    try:
+        return vectorizer.fit_transform(titles)
+    except ValueError:  # scikit-learn's answer to titles that share no terms
+        return sparse.csr_matrix((len(titles), 0), dtype=np.float32)
