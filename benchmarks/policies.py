@@ -31,11 +31,11 @@ MEAN_DELAY = 200
 
 @dataclass(frozen=True)
 class Run:
-    """One policy in one world.
+    """What one policy did in one world.
 
     Attributes:
         earned: Expected reward of the arm chosen at each decision; shape (n,).
-        chi_square: Statistic of observed choices against the sum of logged probabilities, and its p-value.
+        p_value: Of how often each arm was chosen against the sum of its logged probabilities, by chi-square.
     """
 
     earned: np.ndarray
