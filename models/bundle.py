@@ -96,7 +96,6 @@ class Bundle:
         items: The items that item indices stand for.
         interactions: The histories, by user index.
         catalog: One row for each item, in order of its index; see ``Snapshot.catalog``.
-        values: The values of each dimension, which scorers mean by an index.
         scorers: By name.
     """
 
@@ -107,7 +106,6 @@ class Bundle:
         items: Vocabulary,
         interactions: Interactions,
         catalog: pl.DataFrame,
-        values: dict[str, Vocabulary],
         scorers: dict[str, Scorer],
     ) -> None:
         self.manifest = manifest
@@ -115,7 +113,6 @@ class Bundle:
         self.items = items
         self.interactions = interactions
         self.catalog = catalog
-        self.values = values
         self.scorers = scorers
 
     @classmethod
@@ -144,8 +141,7 @@ class Bundle:
             code_version=code_version,
             created_at=created_at,
         )
-        values = {dimension: snapshot.values(dimension) for dimension in snapshot.manifest.dimensions}
-        return cls(manifest, snapshot.users, snapshot.items, snapshot.interactions, snapshot.catalog, values, by_name)
+        return cls(manifest, snapshot.users, snapshot.items, snapshot.interactions, snapshot.catalog, by_name)
 
     def history(self, user_id: str) -> History:
         """Return what ``user_id`` did; the empty history where the user is unknown."""
@@ -167,9 +163,6 @@ class Bundle:
             self.items.save(unfinished / "items.npy")
             self.interactions.save(unfinished / "interactions")
             self.catalog.write_parquet(unfinished / "catalog.parquet")
-            (unfinished / "values").mkdir()
-            for dimension, values in self.values.items():
-                values.save(unfinished / "values" / f"{dimension}.npy")
             for name, scorer in self.scorers.items():
                 arrays = unfinished / "arrays" / name
                 arrays.mkdir(parents=True)
@@ -213,7 +206,6 @@ class Bundle:
             Vocabulary.load(folder / "items.npy"),
             Interactions.load(folder / "interactions"),
             pl.read_parquet(folder / "catalog.parquet"),
-            {name: Vocabulary.load(folder / "values" / f"{name}.npy") for name in manifest.dimensions},
             scorers,
         )
 

@@ -148,9 +148,7 @@ def profile(bundle: Bundle, user_id: str, now: datetime) -> wire.Profile:
             for place in most
         ],
         affinities=[
-            wire.Liking(
-                dimension=like.dimension, value=bundle.values[like.dimension].id(like.value), affinity=like.affinity
-            )
+            wire.Liking(dimension=like.dimension, value=like.value, affinity=like.affinity)
             for like in (affinity.likes(history, LIKINGS, now) if affinity else [])
         ],
     )

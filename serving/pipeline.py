@@ -99,22 +99,19 @@ class Pipeline:
     def reasons(self, query: Query, ranking: Ranking) -> list[Reason]:
         """Return why each item is in ``ranking``, the answer to ``query``."""
         history = query.history_with_context()
-        unknown = Reason(UNSCORED, "In the catalog; nobody has chosen it so far.")
-        return [
-            unknown if name == UNSCORED else self.bundle.scorers[name].reason(history, int(item), query.now) or unknown
-            for item, name in zip(ranking.items, ranking.scorers, strict=True)
-        ]
+        found = [Reason(UNSCORED, "In the catalog; nobody has chosen it so far.")] * len(ranking.items)
+        for scorer, places in self._placed(ranking):
+            reasons = scorer.reasons(history, ranking.items[places], query.now)
+            for place, reason in zip(places, reasons, strict=True):
+                found[place] = reason or found[place]
+        return found
 
     def contributions(self, query: Query, ranking: Ranking) -> list[dict[str, float]]:
         """Return the named parts of each score in ``ranking``, the answer to ``query``; they add up to the score."""
         history = query.history_with_context()
         found: list[dict[str, float]] = [{} for _ in ranking.items]
-        for name in dict.fromkeys(ranking.scorers):
-            if name == UNSCORED:
-                continue
-            places = [place for place, placed_by in enumerate(ranking.scorers) if placed_by == name]
-            parts = self.bundle.scorers[name].contributions(history, ranking.items[places], query.now)
-            for part, values in parts.items():
+        for scorer, places in self._placed(ranking):
+            for part, values in scorer.contributions(history, ranking.items[places], query.now).items():
                 for place, value in zip(places, values.tolist(), strict=True):
                     found[place][part] = value
         return found
@@ -127,6 +124,14 @@ class Pipeline:
     def n_items(self) -> int:
         """How many items there are, those included that may not be shown."""
         return len(self.bundle.items)
+
+    def _placed(self, ranking: Ranking) -> list[tuple[Scorer, list[int]]]:
+        """Return each scorer that placed items of ``ranking``, with their places."""
+        return [
+            (self.bundle.scorers[name], [place for place, other in enumerate(ranking.scorers) if other == name])
+            for name in dict.fromkeys(ranking.scorers)
+            if name != UNSCORED
+        ]
 
     def _known(self, recipe: Recipe) -> list[Scorer]:
         names = (self.bundle.manifest.model if name == MODEL else name for name in recipe.scorers)
@@ -192,7 +197,8 @@ class Pipeline:
         if removals:
             why += f" (removed: {', '.join(removals)})"
         if n < left:
-            why += f", and {' and '.join(scorer.name for scorer in scorers)} know no more of them for this history"
+            names = ", ".join(scorer.name for scorer in scorers)
+            why += f", and of the others none scores above 0 for this history ({names})"
         return f"{n} of {query.n} items: {why}."
 
 

@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from features.layout import Layout
+from models.affinity import Affinity, AffinitySettings
 from models.bundle import Bundle
 from models.item_to_item import ItemToItem, ItemToItemSettings
 from models.popularity import Popularity, PopularitySettings
+from models.scorer import Scorer
 from tests.worlds import NOW, event, item, snapshot
 
 SHOP = [
@@ -40,7 +42,11 @@ def bundle_of(folder: Path, model: str = "item-to-item") -> Bundle:
     events = [event(user_id, name) for user_id, names in BASKETS.items() for name in names]
     world = snapshot(folder, events, SHOP)
     rng = np.random.default_rng(0)
-    scorers = [Popularity.fit(world, PopularitySettings(), rng), ItemToItem.fit(world, ItemToItemSettings(), rng)]
+    scorers: list[Scorer] = [
+        Popularity.fit(world, PopularitySettings(), rng),
+        ItemToItem.fit(world, ItemToItemSettings(), rng),
+        Affinity.fit(world, AffinitySettings(), rng),
+    ]
     return Bundle.of(world, scorers, model, NOW, "test")
 
 

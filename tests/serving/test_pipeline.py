@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import serving.pipeline
@@ -136,7 +136,7 @@ def test_a_short_list_says_why() -> None:
     )
     reason = shop().rank(query("nobody", recipe="similar")).shortfall_reason
     assert reason is not None
-    assert reason.endswith("and item-to-item know no more of them for this history.")
+    assert reason.endswith(", and of the others none scores above 0 for this history (item-to-item, affinity).")
 
 
 def test_unknown_recipes_and_recipes_that_the_bundle_cannot_answer_are_named() -> None:
@@ -174,6 +174,7 @@ KINDS = {row["item_id"]: row.get("kind", [None])[0] for row in SHOP}
 names = st.lists(st.sampled_from([*SHOWN, "z-hidden", "z-unlisted", "z-expired"]), max_size=5, unique=True)
 
 
+@settings(deadline=None)
 @given(
     user_id=st.sampled_from([*BASKETS, "nobody"]),
     recipe=st.sampled_from(["for_you", "discover", "popular", "similar"]),

@@ -144,6 +144,13 @@ def test_a_profile_says_what_was_done(client: TestClient) -> None:
         ("z-unlisted", 1),
     }
     assert client.get("/v1/profiles/nobody").status_code == 404
+    liked = client.get("/v1/profiles/eve").json()["affinities"]
+    assert liked[0]["affinity"] > 1
+    assert {(like["dimension"], like["value"]) for like in liked} == {
+        ("kind", "drink"),
+        ("tags", "adult"),
+        ("tags", "cold"),
+    }
 
 
 @pytest.mark.parametrize(
