@@ -98,10 +98,10 @@ def promote_command(
     from training.tracking import CHALLENGER, CHAMPION, Tracking
 
     layout = Layout(var)
-    tracking = Tracking(layout.mlflow)
-    challenger, champion = tracking.named(CHALLENGER), tracking.named(CHAMPION)
-    if challenger is None:
-        raise NotFound("There is no challenger. Fit one: python -m training fit blend")
+    tracking = Tracking(layout.mlflow) if layout.mlflow.is_dir() else None
+    challenger = tracking.named(CHALLENGER) if tracking else None
+    if tracking is None or challenger is None:
+        raise NotFound(f"There is no challenger in {layout.mlflow}. Fit one: python -m training fit blend")
 
     from features.snapshot import Snapshot
     from training.promote import promote
@@ -111,7 +111,7 @@ def promote_command(
     snapshot = Snapshot.load(layout.snapshots / tags["snapshot_hash"])
     with _progress() as progress:
         bench = Workbench.of(layout, snapshot, int(tags["holdout_days"]), int(tags["seed"]), progress)
-        verdict = promote(challenger, champion, bench, layout, force=force, if_better=if_better)
+        verdict = promote(challenger, tracking.named(CHAMPION), bench, layout, force=force, if_better=if_better)
     for sentence in verdict.sentences:
         console.print(sentence, soft_wrap=True)
     if not verdict.promote:

@@ -1,0 +1,128 @@
+"""Judging a challenger, and handing its bundle over whole."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from features.errors import Corrupt, InvalidInput
+from features.layout import Layout
+from models.bundle import Bundle
+from models.popularity import Popularity, PopularitySettings
+from tests import worlds
+from tests.worlds import event, item
+from training.promote import compared, publish, served
+
+
+def ranked(**ndcg: list[float]) -> pl.DataFrame:
+    """Return what tests keep of a model whose NDCG is given for each user of a target."""
+    return pl.concat(
+        pl.DataFrame({"target": target, "user_id": [f"u{i}" for i in range(len(values))], "ndcg": values})
+        for target, values in ndcg.items()
+    )
+
+
+GOOD, BAD = [0.5, 0.6, 0.7, 0.8] * 5, [0.3, 0.5, 0.4, 0.6] * 5
+MIXED = [0.4, 0.7, 0.6, 0.9] * 5  # as good as GOOD on average, user by user different
+
+
+@pytest.mark.parametrize(
+    ("challenger", "rival", "demand", "promoted"),
+    [
+        ({"all": GOOD, "new": GOOD}, {"all": BAD, "new": GOOD}, "better", True),
+        ({"all": BAD, "new": GOOD}, {"all": GOOD, "new": BAD}, "not worse", False),
+        ({"all": MIXED, "new": MIXED}, {"all": GOOD, "new": GOOD}, "not worse", True),
+        ({"all": MIXED, "new": MIXED}, {"all": GOOD, "new": GOOD}, "better", False),
+        ({"all": GOOD}, {"all": BAD}, "better", True),
+    ],
+)
+def test_better_is_better_somewhere_and_worse_nowhere(
+    challenger: dict[str, list[float]], rival: dict[str, list[float]], demand: str, promoted: bool
+) -> None:
+    assert compared(ranked(**challenger), ranked(**rival), "version 1", demand, seed=0).promote is promoted
+
+
+def test_the_sentences_hold_both_means_and_the_difference() -> None:
+    verdict = compared(ranked(all=GOOD), ranked(all=BAD), "version 1", "not worse", seed=0)
+    assert len(verdict.sentences) == 1
+    assert "0.6500 against 0.4500 of version 1" in verdict.sentences[0]
+    assert "+0.2000" in verdict.sentences[0]
+    assert verdict.sentences[0].endswith("makes it better.")
+
+
+def test_users_are_paired_whatever_their_order() -> None:
+    shuffled = ranked(all=BAD).sample(fraction=1, shuffle=True, seed=1)
+    verdict = compared(ranked(all=BAD), shuffled, "version 1", "better", seed=0)
+    assert "+0.0000 (+0.0000 to +0.0000" in verdict.sentences[0]
+
+
+def test_models_tested_on_different_users_are_not_compared() -> None:
+    with pytest.raises(InvalidInput, match="different users"):
+        compared(ranked(all=GOOD), ranked(all=GOOD[1:]), "version 1", "not worse", seed=0)
+
+
+@pytest.fixture
+def bundles(tmp_path: Path) -> list[Path]:
+    """Two bundles of different content."""
+    snapshot = worlds.snapshot(tmp_path / "snapshot", [event("a", "milk"), event("b", "tea")], [item("milk")])
+    folders = []
+    for half_life_days in (1, 2):
+        config = PopularitySettings(half_life_days=half_life_days)
+        scorer = Popularity.fit(snapshot, config, np.random.default_rng(0))
+        folders.append(tmp_path / f"bundle{half_life_days}")
+        Bundle.of(snapshot, [scorer], scorer.name, datetime(2026, 2, 1, tzinfo=UTC), "test").save(folders[-1])
+    return folders
+
+
+def test_the_pointer_names_a_whole_bundle_at_every_moment(bundles: list[Path], tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "var")
+    publish(bundles[0], layout)
+    seen: set[str | None] = set()
+    problems: list[Exception] = []
+    done = threading.Event()
+
+    def read() -> None:
+        while not done.is_set():
+            try:
+                bundle_id = served(layout)
+                seen.add(bundle_id)
+                Bundle.load(layout.bundles / str(bundle_id))
+            except Exception as error:
+                problems.append(error)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    ids = {publish(bundles[turn % 2], layout) for turn in range(30)}
+    done.set()
+    reader.join()
+    assert problems == []
+    assert seen <= ids
+    assert len(ids) == 2
+
+
+def test_a_damaged_bundle_is_not_handed_over_and_leaves_nothing_behind(bundles: list[Path], tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "var")
+    first = publish(bundles[0], layout)
+    (bundles[1] / "arrays" / "popularity" / "strength.npy").write_bytes(b"cut off")
+    with pytest.raises(Corrupt):
+        publish(bundles[1], layout)
+    assert served(layout) == first
+    assert [path.name for path in layout.bundles.iterdir()] == [first]
+    assert not list(layout.root.glob(".champion*"))
+
+
+def test_promoting_again_mends_a_damaged_copy(bundles: list[Path], tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "var")
+    bundle_id = publish(bundles[0], layout)
+    (layout.bundles / bundle_id / "catalog.parquet").unlink()
+    assert publish(bundles[0], layout) == bundle_id
+    assert Bundle.load(layout.bundles / bundle_id).manifest.bundle_id == bundle_id
+
+
+def test_before_the_first_promotion_nothing_is_served(tmp_path: Path) -> None:
+    assert served(Layout(tmp_path)) is None
