@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, ClassVar, NamedTuple, Self
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
 from numba import njit
@@ -19,7 +19,6 @@ from features.interactions import History, IntArray
 from features.settings import Settings
 from features.snapshot import Snapshot
 from models.scorer import (
-    DAY_S,
     Arrays,
     Features,
     Reason,
@@ -53,7 +52,7 @@ class Liked(NamedTuple):
     """A value that a profile prefers, and how many times more than usual it is found there."""
 
     dimension: str
-    value: int
+    value: str
     affinity: float
 
 
@@ -68,9 +67,10 @@ class Affinity(Scorer):
 
     Attributes:
         dimensions: Their names, in order.
+        value_names: UTF-8, shape (values,); numbered through all dimensions.
         event_weights: float32, shape (event types,).
         indptr: int64, shape (items + 1,); the values of item ``i`` are at ``indptr[i]:indptr[i + 1]``.
-        values: int32; numbered through all dimensions.
+        values: int32; ascending for each item.
         first_value: int32, shape (dimensions + 1,); the number of each dimension's first value.
         share: float32, shape (values,); the part of all interactions with a value of its dimension, above 0.
         strength: float32, shape (items,); the popularity, above 0.
@@ -81,6 +81,7 @@ class Affinity(Scorer):
 
     config: AffinitySettings
     dimensions: NDArray[np.str_]
+    value_names: NDArray[np.bytes_]
     event_weights: FloatArray
     indptr: NDArray[np.int64]
     values: IntArray
@@ -97,40 +98,38 @@ class Affinity(Scorer):
     @classmethod
     def fit(cls, snapshot: Snapshot, config: AffinitySettings, rng: Generator) -> Self:
         """Return the affinities of ``snapshot`` and what they are worth."""
-        manifest = snapshot.manifest
-        n_items = len(snapshot.items)
+        rows, as_of = snapshot.interactions.all, snapshot.manifest.as_of
+        start = as_of - timedelta(days=config.horizon_days)
+        past = cls._counted(snapshot, rows.timestamp_s < start.timestamp(), start, config)
+        coefficients = past._worth(snapshot, start, rng)
+        return replace(cls._counted(snapshot, np.ones(len(rows), np.bool_), as_of, config), coefficients=coefficients)
+
+    @classmethod
+    def _counted(cls, snapshot: Snapshot, counted: NDArray[np.bool_], now: datetime, config: AffinitySettings) -> Self:
+        """Return the affinities that the ``counted`` interactions show at ``now``, worth nothing as yet."""
+        manifest, n_items = snapshot.manifest, len(snapshot.items)
+        rows = snapshot.interactions.all
+        weights = event_weights(manifest.event_types, manifest.settings.event_weights)
+        weight = interaction_weights(rows, weights, config.half_life_days, now) * counted
+        count = np.maximum(np.bincount(rows.item, weight, minlength=n_items), 0)
         tables = [snapshot.item_values(dimension) for dimension in manifest.dimensions]
         table = sparse.hstack(tables, "csr") if tables else sparse.csr_matrix((n_items, 0))
         table.sort_indices()
-        first_value = np.concatenate([[0], np.cumsum([one.shape[1] for one in tables])]).astype(np.int32)
-        weights = event_weights(manifest.event_types, manifest.settings.event_weights)
-        start_s = int(manifest.as_of.timestamp() - config.horizon_days * DAY_S)
-
-        def of(rows: History, now: datetime, coefficients: NDArray[np.float64]) -> Self:
-            weight = interaction_weights(rows, weights, config.half_life_days, now)
-            count = np.maximum(np.bincount(rows.item, weight, minlength=n_items), 0)
-            by_value = np.asarray(table.T @ count).ravel() + 1
-            total = np.add.reduceat(by_value, first_value[:-1]) if len(by_value) else by_value
-            share = by_value / np.repeat(total, np.diff(first_value))
-            return cls(
-                config,
-                np.array(manifest.dimensions, dtype=np.str_),
-                weights,
-                table.indptr.astype(np.int64),
-                table.indices.astype(np.int32),
-                first_value,
-                share.astype(np.float32),
-                (count + 0.01).astype(np.float32),
-                coefficients,
-            )
-
-        rows = snapshot.interactions.all
-        start = datetime.fromtimestamp(start_s, manifest.as_of.tzinfo)
-        nothing = np.zeros((len(tables), 2))
-        earlier = rows.timestamp_s < start_s
-        past = of(History(*(column[earlier] for column in _columns(rows))), start, nothing)
-        coefficients = past._worth(snapshot, start, rng) if len(tables) else nothing
-        return of(rows, manifest.as_of, coefficients)
+        sizes = [one.shape[1] for one in tables]
+        by_value = np.asarray(table.T @ count).ravel() + 1
+        total = np.bincount(np.repeat(np.arange(len(sizes)), sizes), by_value)
+        return cls(
+            config,
+            np.array(manifest.dimensions, dtype=np.str_),
+            np.array([name.encode() for one in manifest.dimensions for name in snapshot.values(one).ids()], np.bytes_),
+            weights,
+            table.indptr.astype(np.int64),
+            table.indices.astype(np.int32),
+            np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32),
+            (by_value / np.repeat(total, sizes)).astype(np.float32),
+            (count + 0.01).astype(np.float32),
+            np.zeros((len(tables), 2)),
+        )
 
     def _worth(self, snapshot: Snapshot, start: datetime, rng: Generator) -> NDArray[np.float64]:
         """Return the coefficients that tell what was first chosen after ``start`` from what was popular."""
@@ -148,7 +147,7 @@ class Affinity(Scorer):
                 x.append(self._terms(self._by_dimension(before, items, start)).reshape(len(items), -1))
                 y.append(np.arange(len(items)) < len(chosen))
         if not y or np.concatenate(y).all():
-            return np.zeros_like(self.coefficients)
+            return np.tile([0.0, 1.0], (len(self.dimensions), 1))
         x_all, y_all = np.concatenate(x), np.concatenate(y)
         model = LogisticRegression(max_iter=300).fit(x_all, y_all)
         return model.coef_.reshape(self.coefficients.shape)
@@ -160,36 +159,43 @@ class Affinity(Scorer):
         return np.stack([np.log1p(np.maximum(table[:, :, 0], 0)), table[:, :, 1]], axis=-1)
 
     def scores(self, history: History, items: IntArray, now: datetime) -> Scores:
-        """Return popularity times odds; 0 for everything where the history names no value."""
-        return self._all(history, now)[items]
+        """Return popularity times odds; 0 for an item none of whose values the history has."""
+        return self._odds(history, items, now)
 
     def features(self, history: History, items: IntArray, now: datetime) -> Features:
         """Return the columns ``feature_names``; NaN for a dimension of which an item has no value."""
-        return np.column_stack([self._all(history, now)[items], self._by_dimension(history, items, now)])
+        return np.column_stack([self._odds(history, items, now), self._by_dimension(history, items, now)])
 
     def candidates(self, history: History, n: int, now: datetime) -> IntArray:
         """Return the ``n`` items that score highest."""
-        scores = self._all(history, now)
-        return best_first(np.arange(len(scores), dtype=np.int32), scores, n)
+        items = np.arange(len(self.strength), dtype=np.int32)
+        return best_first(items, self._odds(history, items, now), n)
 
     def likes(self, history: History, n: int, now: datetime) -> list[Liked]:
         """Return the ``n`` values that the profile prefers most: more of it than usual, and how much of it."""
         weight, lift, _ = self._profile(history, now)
-        appeal = weight * lift
-        return [
-            Liked(str(self.dimensions[at]), int(value - self.first_value[at]), float(np.exp(lift[value])))
-            for value in best_first(np.arange(len(weight), dtype=np.int32), appeal, n)
-            for at in [np.searchsorted(self.first_value, value, side="right") - 1]
-        ]
+        best = best_first(np.arange(len(weight), dtype=np.int32), weight * lift, n)
+        return [Liked(*self._name(value), float(np.exp(lift[value]))) for value in best.tolist()]
 
     def reason(self, history: History, item: int, now: datetime) -> Reason | None:
-        """Return the dimension that speaks most for the item."""
-        return None
+        """Return the value that speaks most for the item."""
+        weight, lift, _ = self._profile(history, now)
+        mine = self.values[self.indptr[item] : self.indptr[item + 1]]
+        liked = mine[weight[mine] > 0]
+        if not len(liked):
+            return None
+        dimension, value = self._name(int(liked[np.argmax(lift[liked])]))
+        return Reason("affinity", f"Fits a liking for {value} ({dimension}).".replace("{", "{{").replace("}", "}}"))
+
+    def _name(self, value: int) -> tuple[str, str]:
+        at = np.searchsorted(self.first_value, value, side="right") - 1
+        return str(self.dimensions[at]), bytes(self.value_names[value]).decode()
 
     def arrays(self) -> Arrays:
         """Return everything but the settings."""
         return {
             "dimensions": self.dimensions,
+            "value_names": self.value_names,
             "event_weights": self.event_weights,
             "indptr": self.indptr,
             "values": self.values,
@@ -222,17 +228,11 @@ class Affinity(Scorer):
     def _by_dimension(self, history: History, items: IntArray, now: datetime) -> Features:
         return _by_dimension(*self._profile(history, now), self.indptr, self.values, self.first_value, items)
 
-    def _all(self, history: History, now: datetime) -> Scores:
+    def _odds(self, history: History, items: IntArray, now: datetime) -> Scores:
         weight, lift, _ = self._profile(history, now)
-        if not weight.any():
-            return np.zeros(len(self.strength), dtype=np.float32)
         worth = np.repeat(self.coefficients, np.diff(self.first_value), axis=0)
-        appeal = (np.log1p(weight) * worth[:, 0] + lift * worth[:, 1]).astype(np.float32)
-        return _odds(appeal, self.strength, self.indptr, self.values, self.first_value)
-
-
-def _columns(rows: History) -> tuple[NDArray[Any], ...]:
-    return rows.item, rows.event_type, rows.timestamp_s, rows.quantity, rows.value, rows.session
+        odds = np.exp(np.log1p(weight) * worth[:, 0] + lift * worth[:, 1]).astype(np.float32)
+        return _odds(odds, weight > 0, self.strength, self.indptr, self.values, self.first_value, items)
 
 
 @njit(cache=True)
@@ -279,21 +279,22 @@ def _by_dimension(weight, lift, days, indptr, values, first_value, items):  # ty
 
 
 @njit(cache=True)
-def _odds(appeal, strength, indptr, values, first_value):  # type: ignore[no-untyped-def]
-    out = np.empty(len(strength), np.float32)
-    for item in range(len(strength)):
-        logit = np.float32(0)
-        dimension = -1
-        best = np.float32(0)
-        for at in range(indptr[item], indptr[item + 1]):
+def _odds(odds, chosen, strength, indptr, values, first_value, items):  # type: ignore[no-untyped-def]
+    out = np.empty(len(items), np.float32)
+    for k in range(len(items)):
+        product = strength[items[k]]
+        best = np.float32(1)
+        dimension = 0
+        known = False
+        for at in range(indptr[items[k]], indptr[items[k] + 1]):
             value = values[at]
-            if dimension < 0 or value >= first_value[dimension + 1]:
-                logit += best
-                dimension += 1
-                while value >= first_value[dimension + 1]:
+            known |= chosen[value]
+            if value >= first_value[dimension]:
+                product *= best
+                best = odds[value]
+                while value >= first_value[dimension]:
                     dimension += 1
-                best = appeal[value]
-            else:
-                best = max(best, appeal[value])
-        out[item] = strength[item] * np.exp(logit + best)
+            elif odds[value] > best:
+                best = odds[value]
+        out[k] = product * best if known else 0
     return out

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from implicit.cpu.als import AlternatingLeastSquares
@@ -139,6 +139,6 @@ class ALS(Scorer):
         return np.linalg.solve(left, vectors.T @ confidence).astype(np.float32)
 
 
-def _confidence(weight: NDArray[np.floating], alpha: float) -> FloatArray:
+def _confidence(weight: NDArray[Any], alpha: float) -> FloatArray:
     positive = np.maximum(weight, 0)
     return np.where(positive > 0, 1 + alpha * np.log1p(positive), 0).astype(np.float32)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import lightgbm
 import numpy as np
@@ -33,7 +33,9 @@ class BlendSettings(Settings):
         "affinity": 150,
         "popularity": 100,
     }
-    """How many items each part proposes, at most; the parts, in order."""
+    """How many items each part proposes, at most."""
+    objective: Literal["binary", "lambdarank"] = "binary"
+    """What the trees are grown for: the odds of each item alone, or the order of the candidates of one list."""
     trees: PositiveInt = 150
     """How many trees are added up."""
     leaves: int = Field(default=15, ge=2)
@@ -54,9 +56,11 @@ class Blend(Scorer):
 
     Gradient-boosted trees (LightGBM) over the columns of all parts, learned from what people bought in a period given
     what the parts, fitted on the time before it, knew at its start. The constant makes the least possible score 0.
+    With the objective ``lambdarank`` the score orders one list and is no odds (Burges, From RankNet to LambdaRank to
+    LambdaMART: An Overview, 2010).
 
     Attributes:
-        parts: The scorers it is composed of, by name, in order.
+        parts: The scorers it is composed of, by name.
         model: uint8; the trees, as LightGBM's text.
     """
 
@@ -66,6 +70,11 @@ class Blend(Scorer):
     parts: Mapping[str, Scorer]
     model: NDArray[np.uint8]
 
+    @property
+    def feature_names(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Names of the columns of all parts: ``part.feature``."""
+        return tuple(column_names(self.parts))
+
     @classmethod
     def fit(
         cls,
@@ -74,8 +83,11 @@ class Blend(Scorer):
         bought: NDArray[np.bool_],
         config: BlendSettings,
         rng: Generator,
+        list_lengths: NDArray[np.int64] | None = None,
     ) -> Self:
         """Return the blend of ``parts`` that tells rows of ``columns`` that were bought from others.
+
+        ``list_lengths`` says how many rows, in their order, are candidates of one list; ``lambdarank`` needs it.
 
         Raises:
             InvalidInput: none or all of the rows were bought.
@@ -86,7 +98,7 @@ class Blend(Scorer):
                 "Fit another model, or let its examples cover a longer time (horizon_days)."
             )
         parameters = {
-            "objective": "binary",
+            "objective": config.objective,
             "num_leaves": config.leaves,
             "learning_rate": config.learning_rate,
             "min_data_in_leaf": config.least_rows,
@@ -101,7 +113,9 @@ class Blend(Scorer):
             "num_threads": config.threads,
             "verbose": -1,
         }
-        data = lightgbm.Dataset(columns, bought, feature_name=[name.replace(":", " ") for name in column_names(parts)])
+        names = [name.replace(":", " ") for name in column_names(parts)]
+        lists = list_lengths if config.objective == "lambdarank" else None
+        data = lightgbm.Dataset(columns, bought, group=lists, feature_name=names)
         text = lightgbm.train(parameters, data, config.trees).model_to_string()
         return cls(config, parts, np.frombuffer(text.encode(), dtype=np.uint8))
 
@@ -124,11 +138,11 @@ class Blend(Scorer):
         if not len(items):
             return {name: np.zeros(0, dtype=np.float32) for name in (*self.parts, BASE)}
         shap = np.asarray(self._trees.predict(self.features(history, items, now), pred_contrib=True, num_threads=1))
-        widths = [len(part.feature_names) for part in self.parts.values()]
-        ends = np.cumsum(widths)
+        names = sorted(self.parts)
+        ends = np.cumsum([len(self.parts[name].feature_names) for name in names])
         found = {
-            name: shap[:, end - width : end].sum(axis=1).astype(np.float32)
-            for name, width, end in zip(self.parts, widths, ends, strict=True)
+            name: part.sum(axis=1).astype(np.float32)
+            for name, part in zip(names, np.split(shap[:, :-1], ends[:-1], axis=1), strict=True)
         }
         return found | {BASE: (shap[:, -1] - self._least).astype(np.float32)}
 
@@ -181,15 +195,15 @@ def proposed(parts: Mapping[str, Scorer], counts: Mapping[str, int], history: Hi
 
 def columns_of(parts: Mapping[str, Scorer], history: History, items: IntArray, now: datetime) -> Features:
     """Return the features of all ``parts``, side by side; shape (len(items), len(column_names(parts)))."""
-    return np.hstack([part.features(history, items, now) for part in parts.values()])
+    return np.hstack([parts[name].features(history, items, now) for name in sorted(parts)])
 
 
 def column_names(parts: Mapping[str, Scorer]) -> list[str]:
     """Return the name of each column of ``columns_of``: ``part.feature``."""
-    return [f"{name}.{feature}" for name, part in parts.items() for feature in part.feature_names]
+    return [f"{name}.{feature}" for name in sorted(parts) for feature in parts[name].feature_names]
 
 
-def _least_leaf(node: dict) -> float:
+def _least_leaf(node: dict[str, Any]) -> float:
     if "leaf_value" in node:
         return float(node["leaf_value"])
     return min(_least_leaf(node["left_child"]), _least_leaf(node["right_child"]))

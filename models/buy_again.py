@@ -12,6 +12,7 @@ from numba import njit
 from numpy.random import Generator
 from numpy.typing import NDArray
 from pydantic import PositiveFloat, PositiveInt
+from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
 from features.interactions import History, IntArray, Interactions
@@ -149,7 +150,7 @@ class BuyAgain(Scorer):
     def _probability(self, columns: Features) -> Scores:
         x = np.log1p(np.nan_to_num(columns))
         logit = x @ self.coefficients[:-1] + self.coefficients[-1]
-        return np.where(columns[:, 0] > 0, 1 / (1 + np.exp(-logit)), 0).astype(np.float32)
+        return np.where(columns[:, 0] > 0, expit(logit), 0).astype(np.float32)
 
 
 def _purchased(history: History) -> IntArray:
@@ -161,7 +162,8 @@ def _logistic(columns: Features, again: NDArray[np.bool_]) -> NDArray[np.float64
     x = np.log1p(np.nan_to_num(columns)).astype(np.float64)
     if again.all() or not again.any():
         return np.append(np.zeros(x.shape[1]), 4.0 if again.all() else -4.0)
-    mean, scale = x.mean(axis=0), np.maximum(x.std(axis=0), 1e-6)
+    mean, spread = x.mean(axis=0), x.std(axis=0)
+    scale = np.where(spread > 1e-3, spread, np.inf)  # what hardly varies teaches nothing, and must not extrapolate
     model = LogisticRegression(max_iter=300).fit((x - mean) / scale, again)
     slope = model.coef_[0] / scale
     return np.append(slope, model.intercept_ - slope @ mean)

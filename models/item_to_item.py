@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -33,8 +34,10 @@ class ItemToItemSettings(Settings):
     """How much an item's frequent company lowers the strength of each of its neighbours."""
     neighbour_exponent: float = Field(default=0.3, ge=0, le=1)
     """How much the popularity of a neighbour lowers its strength."""
+    heaviest_items: PositiveInt = 300
+    """How many of the items of one person count when neighbours are looked for, the heaviest first."""
     recent_items: PositiveInt = 200
-    """How many of the items of a history count, the heaviest first."""
+    """How many of the items of a history count when it is answered, the heaviest first."""
     rare_value: PositiveInt = 2000
     """Values of more items than this say nothing about what resembles an item that nobody chose."""
 
@@ -74,7 +77,8 @@ class ItemToItem(Scorer):
         )
         people.data = np.maximum(people.data, 0)
         people.eliminate_zeros()
-        people.data = np.sqrt(people.data)
+        people.data = np.sqrt(_heaviest(people, config.heaviest_items))
+        people.eliminate_zeros()
         together = _nearest(people, config.neighbours, config.own_exponent, config.neighbour_exponent)
         return cls(config, weights, *_filled(together, _alike(snapshot, together[0], config)))
 
@@ -126,6 +130,15 @@ class ItemToItem(Scorer):
     def _between(self, one: int, other: int) -> float:
         part = slice(int(self.indptr[one]), int(self.indptr[one + 1]))
         return float(self.strength[part][self.indices[part] == other].sum())
+
+
+def _heaviest(people: sparse.csr_matrix, n: int) -> FloatArray:
+    """Return the data of ``people`` with all but the ``n`` largest entries of each row set to 0."""
+    data = people.data.copy()
+    for start, end in pairwise(people.indptr.tolist()):
+        if end - start > n:
+            data[start + np.argpartition(data[start:end], end - start - n)[: end - start - n]] = 0
+    return data
 
 
 def _nearest(

@@ -75,9 +75,9 @@ class Popularity(Scorer):
             for times in (1, 4, 16)
         )
         end_s = manifest.as_of.timestamp()
-        first_s, last_s = np.full(n_items, np.inf), np.full(n_items, -np.inf)
-        np.minimum.at(first_s, rows.item, rows.timestamp_s)
-        np.maximum.at(last_s, rows.item, rows.timestamp_s)
+        first_s, last_s = np.full(n_items, np.nan), np.full(n_items, np.nan)
+        np.fmin.at(first_s, rows.item, rows.timestamp_s.astype(np.float64))
+        np.fmax.at(last_s, rows.item, rows.timestamp_s.astype(np.float64))
         paid = rows.quantity > 0
         pieces = np.bincount(rows.item, rows.quantity * paid, minlength=n_items)
         money = np.bincount(rows.item, rows.value * paid, minlength=n_items)
@@ -87,9 +87,9 @@ class Popularity(Scorer):
                 slow,
                 slower,
                 fast / np.maximum(slower, 1e-3),
-                np.minimum(end_s - first_s, 1e12) / DAY_S,
-                np.minimum(end_s - last_s, 1e12) / DAY_S,
-                money / np.maximum(pieces, 1),
+                (end_s - first_s) / DAY_S,
+                (end_s - last_s) / DAY_S,
+                np.where(pieces > 0, money / np.maximum(pieces, 1), np.nan),
             ]
         ).astype(np.float32)
         strength = fast.astype(np.float32)

@@ -75,6 +75,10 @@ class Scorer(Protocol):
     def reason(self, history: History, item: int, now: datetime) -> Reason | None:
         """Return why ``item`` scores above 0, or None where it does not."""
 
+    def reasons(self, history: History, items: IntArray, now: datetime) -> list[Reason | None]:
+        """Return the ``reason`` of each of ``items``."""
+        return [self.reason(history, item, now) for item in items.tolist()]
+
     def arrays(self) -> Arrays:
         """Return what was learned, for a bundle; ``from_arrays`` restores the same scorer from it."""
 
@@ -106,7 +110,6 @@ def event_weights(event_types: tuple[str, ...], weights: Mapping[str, float]) ->
 
 def best_first(items: IntArray, scores: Scores, n: int) -> IntArray:
     """Return those of ``items`` that score above 0, best first, at most ``n``; ties in the order given."""
-    positive = np.flatnonzero(scores > 0)
-    if len(positive) > n:
-        positive = np.sort(positive[np.argpartition(-scores[positive], n - 1)[:n]])
-    return items[positive[np.argsort(-scores[positive], kind="stable")]]
+    floor = np.partition(scores, len(scores) - n)[len(scores) - n] if n < len(scores) else 0
+    kept = np.flatnonzero((scores > 0) & (scores >= floor))
+    return items[kept[np.argsort(-scores[kept], kind="stable")][:n]]
