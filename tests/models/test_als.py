@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from scipy import sparse
+
+from features.interactions import History
+from features.snapshot import Snapshot
+from models.als import ALS, ALSSettings
+from tests.worlds import NOW, event, item, snapshot
+
+RNG = np.random.default_rng(0)
+
+
+def checkerboard(folder: Path) -> Snapshot:
+    """Return a world in which even users chose even items, odd users odd ones, and nobody that of their own number."""
+    events = [event(f"u{user:02}", f"i{one:02}") for user in range(20) for one in range(user % 2, 20, 2) if one != user]
+    return snapshot(folder, events, [item("never")])
+
+
+def test_on_a_checkerboard_the_one_missing_item_is_found(tmp_path: Path) -> None:
+    world = checkerboard(tmp_path / "s")
+    als = ALS.fit(world, ALSSettings(factors=4, regularization=0.01), RNG)
+    for user in range(20):
+        history = world.interactions.of(user)
+        best = [one for one in als.candidates(history, 20, NOW).tolist() if one not in history.item]
+        assert world.items.id(best[0]) == f"i{user:02}"
+
+
+def test_the_vector_of_a_history_solves_the_equation_of_its_paper(tmp_path: Path) -> None:
+    world = checkerboard(tmp_path / "s")
+    config = ALSSettings(factors=3, regularization=0.5, alpha=4.0, half_life_days=1e9)
+    als = ALS.fit(world, config, RNG)
+    history = world.interactions.of(0)
+    Y, chosen = als.vectors.astype(np.float64), als.place[history.item]
+    c = np.ones(len(Y))
+    c[chosen] = 1 + 4.0 * np.log(2.0)
+    p = np.zeros(len(Y))
+    p[chosen] = 1
+    expected = np.linalg.solve(Y.T @ sparse.diags(c) @ Y + 0.5 * np.eye(3), Y.T @ (c * p))
+    np.testing.assert_allclose(als.scores(history, als.items, NOW), Y @ expected, rtol=1e-3, atol=1e-4)
+
+
+def test_an_item_without_enough_people_has_no_vector_and_is_never_a_candidate(tmp_path: Path) -> None:
+    world = checkerboard(tmp_path / "s")
+    als = ALS.fit(world, ALSSettings(factors=3, least_users=100), RNG)
+    assert not len(als.candidates(world.interactions.of(0), 5, NOW))
+    als = ALS.fit(world, ALSSettings(factors=3), RNG)
+    assert world.items.index("never") not in als.candidates(world.interactions.of(0), 100, NOW)
+    assert not als.scores(History.empty(), als.items, NOW).any()
