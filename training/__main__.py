@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -15,9 +16,6 @@ from features.command_line import Var, console, run
 from features.errors import InvalidInput, NotFound
 from features.layout import Layout
 
-if TYPE_CHECKING:
-    from training.workbench import Workbench
-
 # Commands import what they need when they are called: some of it takes seconds, and `--help` needs none.
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False)
@@ -25,6 +23,10 @@ output = Console(highlight=False)
 
 DEFAULT_VAR = Path("var")
 HoldoutDays = Annotated[int, typer.Option(min=1, help="Length of the held-out period, counted back from the last day.")]
+Workers = Annotated[
+    int, typer.Option(min=1, help="Processes to fit and rank in, each of which needs memory; 1 stays in this one.")
+]
+CORES = len(os.sched_getaffinity(0))
 Seed = Annotated[int, typer.Option(min=0, help="Of everything that is drawn.")]
 
 
@@ -35,6 +37,7 @@ def fit_command(
     settings: Annotated[Path | None, typer.Option(help="TOML file with the settings of the one model.")] = None,
     holdout_days: HoldoutDays = 28,
     seed: Seed = 0,
+    workers: Workers = CORES,
     var: Var = DEFAULT_VAR,
 ) -> None:
     """Fit models on the latest snapshot, and make the best of them the challenger.
@@ -42,11 +45,12 @@ def fit_command(
     Each is fitted twice with the same settings: on what happened before the held-out period, to be tested on that
     period, and on everything, to be served.
     """
+    from features.snapshot import Snapshot
     from training.backtest import PLACES
     from training.fit import MODELS
     from training.report import comparison
     from training.tracking import CHALLENGER
-    from training.workbench import Configuration
+    from training.workbench import Configuration, Workbench, processes
 
     names = list(MODELS) if all_models else list(dict.fromkeys(models or []))
     if not names:
@@ -54,9 +58,11 @@ def fit_command(
     if settings and len(names) > 1:
         raise InvalidInput(f"--settings {settings} is for one model; {len(names)} are to be fitted.")
     configurations = [Configuration.of(name, settings) for name in names]
-    with _progress() as progress:
-        bench = _bench(Layout(var), holdout_days, seed, progress)
-        fitted = {one.model: bench.fit(one, datetime.now(UTC)) for one in configurations}
+    layout = Layout(var)
+    snapshot = Snapshot.latest(layout)
+    with processes(workers) as pool, _progress() as progress:
+        bench = Workbench.of(layout, snapshot, holdout_days, seed, progress, pool)
+        fitted = bench.fit_all(configurations, datetime.now(UTC))
     tests = {name: ranked for name, (_, ranked) in fitted.items()}
     best = max(tests, key=lambda name: tests[name].filter(target="all")["ndcg"].to_numpy().mean())
     bench.tracking.name(fitted[best][0], CHALLENGER)
@@ -70,17 +76,21 @@ def evaluate_command(
     models: Annotated[list[str] | None, typer.Argument(metavar="[MODEL...]", help="Which; all by default.")] = None,
     holdout_days: HoldoutDays = 28,
     seed: Seed = 0,
+    workers: Workers = CORES,
     var: Var = DEFAULT_VAR,
 ) -> None:
     """Test models with their default settings on the last days of the latest snapshot, and print one table."""
+    from features.snapshot import Snapshot
     from training.fit import MODELS
     from training.report import comparison
-    from training.workbench import Configuration
+    from training.workbench import Configuration, Workbench, processes
 
     configurations = [Configuration.of(name) for name in dict.fromkeys(models or MODELS)]
-    with _progress() as progress:
-        bench = _bench(Layout(var), holdout_days, seed, progress)
-        tests = {one.model: bench.test(one) for one in configurations}
+    layout = Layout(var)
+    snapshot = Snapshot.latest(layout)
+    with processes(workers) as pool, _progress() as progress:
+        bench = Workbench.of(layout, snapshot, holdout_days, seed, progress, pool)
+        tests = bench.test_all(configurations)
     output.print(comparison(tests, bench.backtest, seed))
 
 
@@ -92,6 +102,7 @@ def promote_command(
     force: Annotated[
         bool, typer.Option("--force", help="Whatever the test says; it must still load and answer.")
     ] = False,
+    workers: Workers = CORES,
     var: Var = DEFAULT_VAR,
 ) -> None:
     """Serve the challenger, if it does as well as the champion; ends with status 1 where it does not."""
@@ -105,12 +116,12 @@ def promote_command(
 
     from features.snapshot import Snapshot
     from training.promote import promote
-    from training.workbench import Workbench
+    from training.workbench import Workbench, processes
 
     tags = challenger.run.tags
     snapshot = Snapshot.load(layout.snapshots / tags["snapshot_hash"])
-    with _progress() as progress:
-        bench = Workbench.of(layout, snapshot, int(tags["holdout_days"]), int(tags["seed"]), progress)
+    with processes(workers) as pool, _progress() as progress:
+        bench = Workbench.of(layout, snapshot, int(tags["holdout_days"]), int(tags["seed"]), progress, pool)
         verdict = promote(challenger, tracking.named(CHAMPION), bench, layout, force=force, if_better=if_better)
     for sentence in verdict.sentences:
         console.print(sentence, soft_wrap=True)
@@ -118,11 +129,35 @@ def promote_command(
         raise typer.Exit(1)
 
 
+@app.command("benchmark")
+def benchmark_command(
+    folder: Annotated[Path, typer.Argument(help="Folder of the data set's Parquet files.")],
+    protocol: Annotated[str, typer.Option(help="leave-one-out, split or sessions.")],
+    json_file: Annotated[Path, typer.Option("--json", help="Where to write what came of it.")],
+    budget_minutes: Annotated[float, typer.Option(min=0.1, help="For choosing and fitting.")] = 15.0,
+    seed: Seed = 0,
+    ids_only: Annotated[bool, typer.Option("--ids-only", help="Know nothing of items but their ids.")] = False,
+) -> None:
+    """Test on a public data set the models that its validation part chooses; the test part is looked at once."""
+    from training.benchmark import benchmark
+    from training.datasets import Protocol
+
+    if protocol not in tuple(Protocol):
+        raise InvalidInput(f"There is no protocol {protocol!r}. Protocols: {', '.join(Protocol)}.")
+    with _progress() as progress:
+        result = benchmark(folder, Protocol(protocol), budget_minutes, seed, ids_only, progress)
+    new = json_file.with_name(json_file.name + ".new")
+    new.write_text(json.dumps(result, indent=2), encoding="utf-8")
+    new.replace(json_file)
+    for name, value in result["metrics"].items():
+        output.print(f"{name:10} {value:.4f}")
+
+
 @app.command("ui")
 def ui_command(port: Annotated[int, typer.Option(help="Where to serve it.")] = 5000, var: Var = DEFAULT_VAR) -> None:
     """Open MLflow's pages on the runs and versions."""
     from training import tracking
-    from training.processes import require_free, started
+    from training.servers import require_free, started
 
     require_free(port)
     command = tracking.ui_command(tracking.Tracking(Layout(var).mlflow), port)
@@ -137,13 +172,6 @@ def demo_command(port: Annotated[int, typer.Option(help="Where to serve.")] = 30
     from training.demo import demo
 
     demo(Layout(var), port, _progress())
-
-
-def _bench(layout: Layout, holdout_days: int, seed: int, progress: Progress) -> Workbench:
-    from features.snapshot import Snapshot
-    from training.workbench import Workbench
-
-    return Workbench.of(layout, Snapshot.latest(layout), holdout_days, seed, progress)
 
 
 def _progress() -> Progress:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -15,19 +19,22 @@ from evaluation.intervals import Interval, mean_interval
 from evaluation.ranking_metrics import NO_ITEM
 from evaluation.splits import HeldOut, held_out, start_of_last_days
 from features.errors import InvalidInput
+from features.interactions import IntArray
 from features.layout import Layout
 from features.snapshot import Snapshot
 from features.snapshot_job import before
 from models.bundle import Bundle
-from models.scorer import PURCHASE, Scorer
+from models.scorer import PURCHASE
 from serving.pipeline import Pipeline
 from serving.query import Query
-from serving.recipes import Recipes
+from serving.recipes import BUILT_IN, Recipes
 
 PLACES: Final = 20
 """How long the rankings are that are judged."""
 RECIPES: Final = {"all": "for_you", "new": "discover"}
 """What is to be found, and the recipe that is to find it: any purchase, or those of items never bought before."""
+USERS_AT_ONCE: Final = 100
+"""How many rankings a worker makes before it reports."""
 METRICS: Final = ("recall", "ndcg", "average_precision", "hit_rate", "reciprocal_rank", "novelty")
 """What is measured for each user; the columns of ``rank_held_out``."""
 
@@ -73,15 +80,12 @@ class Backtest:
 
 
 def rank_held_out(
-    backtest: Backtest,
-    scorers: Iterable[Scorer],
-    model: str,
-    recipes: Recipes,
-    advance: Callable[[], None] = lambda: None,
+    backtest: Backtest, bundle: Path, workers: Executor, advance: Callable[[int], None] = lambda users: None
 ) -> pl.DataFrame:
-    """Return how well ``model``, fitted on the past, ranks for each user at the start of the held-out period.
+    """Return how well a bundle fitted on the past ranks for each user at the start of the held-out period.
 
-    Every ranking comes from the pipeline that serves. ``advance`` is called after each.
+    Every ranking comes from the pipeline that serves, out of the bundle as it was saved. ``advance`` is told of how
+    many users more the ranking is there.
 
     Returns:
         One row for each target (``all``, ``new``) and user of it. Columns: ``target``, ``user_id``, ``purchases`` (rows
@@ -89,29 +93,31 @@ def rank_held_out(
         at ``PLACES`` places, and ``ranking`` (item indices, best first).
     """
     past, split = backtest.past, backtest.split
-    bundle = Bundle.of(past, scorers, model, created_at=split.start, code_version="")
-    pipeline = Pipeline(bundle, recipes)
     bought_by, n_users = buyers(past), len(past.users)
+    is_purchase = past.interactions.all.event_type == PURCHASE
+    purchases = np.bincount(past.interactions.users()[is_purchase], minlength=n_users)
+    targets = {name: target for name in RECIPES if len((target := getattr(split, name)).users)}
+    asked = {
+        name: [
+            workers.submit(_rankings, bundle, users, split.start, RECIPES[name])
+            for users in np.array_split(target.users, range(USERS_AT_ONCE, len(target.users), USERS_AT_ONCE))
+        ]
+        for name, target in targets.items()
+    }
     frames = []
-    for name, recipe in RECIPES.items():
-        target = split.all if name == "all" else split.new
-        if not len(target.users):
-            continue
-        rankings = np.full((len(target.users), PLACES), NO_ITEM, np.int32)
-        purchases = np.zeros(len(target.users), np.int64)
-        for row, user in enumerate(target.users.tolist()):
-            history = past.interactions.of(user)
-            items = pipeline.rank(Query(history, split.start, n=PLACES, recipe=recipe)).items
-            rankings[row, : len(items)] = items
-            purchases[row] = np.count_nonzero(history.event_type == PURCHASE)
-            advance()
+    for name, target in targets.items():
+        parts = []
+        for part in asked[name]:
+            parts.append(part.result())
+            advance(len(parts[-1]))
+        rankings = np.concatenate(parts)
         judged = ranking_metrics.judged(rankings, target.relevant)
         frames.append(
             pl.DataFrame(
                 {
                     "target": name,
                     "user_id": [past.users.id(user) for user in target.users.tolist()],
-                    "purchases": purchases,
+                    "purchases": purchases[target.users],
                     "relevant": judged.relevant,
                     "recall": ranking_metrics.recall(judged, PLACES),
                     "ndcg": ranking_metrics.ndcg(judged, PLACES),
@@ -150,6 +156,22 @@ def variety(ranked: pl.DataFrame, in_catalog: NDArray[np.bool_]) -> dict[str, di
             "distinct_lists": ranking_metrics.distinct_lists(rankings, PLACES),
         }
     return found
+
+
+def _rankings(bundle: Path, users: IntArray, now: datetime, recipe: str) -> IntArray:
+    """Return the first items for each of ``users`` at ``now``; shape (users, PLACES), the best first."""
+    pipeline = _pipeline(bundle)
+    rankings = np.full((len(users), PLACES), NO_ITEM, np.int32)
+    for row, user in enumerate(users.tolist()):
+        query = Query(pipeline.bundle.interactions.of(user), now, n=PLACES, recipe=recipe)
+        items = pipeline.rank(query).items
+        rankings[row, : len(items)] = items
+    return rankings
+
+
+@lru_cache(1)
+def _pipeline(bundle: Path) -> Pipeline:
+    return Pipeline(Bundle.load(bundle), Recipes.read(BUILT_IN))
 
 
 def buyers(snapshot: Snapshot) -> NDArray[np.int64]:

@@ -9,6 +9,7 @@ import sys
 import threading
 import urllib.request
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from time import monotonic, sleep
 from typing import Any, Final
@@ -19,12 +20,13 @@ from rich.progress import Progress
 from features.command_line import console
 from features.errors import Unavailable
 from features.layout import Layout
-from training.processes import require_free, started
+from training.servers import require_free, started
 
 BASELINES: Final = ("popularity", "als", "own-frequency")
 MODEL: Final = "blend"
 HOLDOUT_DAYS: Final = 28
 SEED: Final = 0
+CORES: Final = len(os.sched_getaffinity(0))
 REQUEST: Final = {"user_id": "1", "n": 10}
 SERVICE: Final = "serving.service:Attune"
 START_WITHIN_S: Final = 120
@@ -63,12 +65,13 @@ def _make_champion(layout: Layout, progress: Progress) -> None:
     from training.promote import promote
     from training.report import comparison
     from training.tracking import CHALLENGER, CHAMPION
-    from training.workbench import Configuration, Workbench
+    from training.workbench import Configuration, Workbench, processes
 
-    with progress:
-        bench = Workbench.of(layout, Snapshot.latest(layout), HOLDOUT_DAYS, SEED, progress)
-        tests = {name: bench.test(Configuration.of(name)) for name in BASELINES}
-        version, tests[MODEL] = bench.fit(Configuration.of(MODEL), datetime.now(UTC))
+    with processes(CORES) as workers, ThreadPoolExecutor(1) as waiting, progress:
+        bench = Workbench.of(layout, Snapshot.latest(layout), HOLDOUT_DAYS, SEED, progress, workers)
+        fitting = waiting.submit(bench.fit, Configuration.of(MODEL), datetime.now(UTC))  # first, since it takes longest
+        tests = bench.test_all([Configuration.of(name) for name in BASELINES])
+        version, tests[MODEL] = fitting.result()
     bench.tracking.name(version, CHALLENGER)
     Console(highlight=False).print(comparison(tests, bench.backtest, SEED))
 

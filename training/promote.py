@@ -19,7 +19,7 @@ from features.layout import Layout
 from models.bundle import Bundle
 from serving.pipeline import Pipeline
 from serving.query import Query
-from serving.recipes import Recipes
+from serving.recipes import BUILT_IN, Recipes
 from training.backtest import PLACES, RECIPES
 from training.tracking import CHAMPION, Version
 from training.workbench import Configuration, Workbench
@@ -74,7 +74,7 @@ def promote(
     else:
         accuracy = verdict(challenger, champion, bench, "better" if if_better else "not worse")
     if accuracy.promote:
-        accuracy &= answers(Bundle.load(challenger.bundle), bench.recipes, bench.seed)
+        accuracy &= answers(Bundle.load(challenger.bundle), Recipes.read(BUILT_IN), bench.seed)
     if not accuracy.promote:
         return accuracy & Verdict(
             False, (f"Version {challenger.number} is not promoted (--force promotes what loads and answers).",)

@@ -5,11 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import resource
-from collections.abc import Iterator, Mapping
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from multiprocessing import get_context
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Lock
 from time import perf_counter
 from typing import Any, Final
 
@@ -22,8 +27,6 @@ from features.layout import Layout
 from features.settings import Settings
 from features.snapshot import Snapshot
 from models.bundle import Bundle
-from models.scorer import Scorer
-from serving.recipes import BUILT_IN, Recipes
 from training import plots
 from training.backtest import PLACES, Backtest, buyers, intervals, rank_held_out, variety
 from training.fit import MODELS
@@ -33,6 +36,9 @@ from training.tracking import OpenRun, Run, Tracking
 RANKED: Final = "per_user.parquet"
 SETTINGS: Final = "settings.json"
 BUNDLE: Final = "bundle"
+
+_DRAWING: Final = Lock()
+"""Matplotlib draws in one thread at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,32 +73,75 @@ class Configuration:
         return f"{self.model} {self.settings.model_dump_json()}"
 
 
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A bundle that was fitted and saved, and what that took."""
+
+    bundle_id: str
+    seconds: float
+    peak_memory_mb: float
+
+
+def fit_bundle(snapshot: Path, configuration: Configuration, seed: int, now: datetime, folder: Path) -> Fitted:
+    """Fit ``configuration`` on the snapshot in the folder ``snapshot``, and save the bundle to the new ``folder``."""
+    start = perf_counter()
+    opened = Snapshot.load(snapshot)
+    model = MODELS[configuration.model]
+    scorers, top = model.fit(opened, configuration.settings, np.random.default_rng(seed))
+    bundle_id = Bundle.of(opened, scorers.values(), top, now, code_version()).save(folder)
+    peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return Fitted(bundle_id, perf_counter() - start, peak_kb / 1024)
+
+
+def processes(number: int) -> Executor:
+    """Return ``number`` processes to fit and rank in; for one, a thread of this process.
+
+    They are started afresh: a copy of this process could hang in the locks of libraries that use threads.
+    """
+    if number == 1:
+        return ThreadPoolExecutor(1)
+    # Ctrl+C reaches every process of the terminal; the one that waits for the others stops them.
+    return ProcessPoolExecutor(number, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN))
+
+
 class Workbench:
     """One snapshot, the test on its last days, and the tracking of what is tried on them."""
 
-    def __init__(self, backtest: Backtest, seed: int, tracking: Tracking, progress: Progress) -> None:
+    def __init__(
+        self, backtest: Backtest, seed: int, tracking: Tracking, progress: Progress, workers: Executor
+    ) -> None:
         self.backtest = backtest
         self.seed = seed
         self.tracking = tracking
         self._progress = progress
-        self.recipes = Recipes.read(BUILT_IN)
+        self._workers = workers
 
     @classmethod
-    def of(cls, layout: Layout, snapshot: Snapshot, holdout_days: int, seed: int, progress: Progress) -> Workbench:
-        """Return the workbench for ``snapshot`` and its last ``holdout_days`` days.
+    def of(
+        cls,
+        layout: Layout,
+        snapshot: Snapshot,
+        holdout_days: int,
+        seed: int,
+        progress: Progress,
+        workers: Executor | None = None,
+    ) -> Workbench:
+        """Return the workbench for ``snapshot`` and its last ``holdout_days`` days; ``workers`` do the heavy work.
 
         Raises:
             InvalidInput: there are no two users who bought before those days and in them.
         """
-        return cls(Backtest.of(snapshot, holdout_days, layout), seed, Tracking(layout.mlflow), progress)
+        backtest = Backtest.of(snapshot, holdout_days, layout)
+        return cls(backtest, seed, Tracking(layout.mlflow), progress, workers or processes(1))
 
     def test(self, configuration: Configuration) -> pl.DataFrame:
         """Return what ``rank_held_out`` says of ``configuration``; from an earlier run of the same code, if any."""
         earlier = self.tracking.find(self._tags(configuration))
         if earlier is not None and (earlier.artifacts / RANKED).is_file():
             return pl.read_parquet(earlier.artifacts / RANKED)
-        with self._run(configuration) as run:
-            return self._test(configuration, run)
+        with self._run(configuration) as run, TemporaryDirectory() as folder:
+            past = self._fit(configuration, self.backtest.past, self.backtest.split.start, Path(folder) / BUNDLE)
+            return self._test(configuration, run, past, Path(folder) / BUNDLE)
 
     def fit(self, configuration: Configuration, now: datetime) -> tuple[int, pl.DataFrame]:
         """Test ``configuration``, fit it on the whole snapshot, and register the bundle.
@@ -101,23 +150,40 @@ class Workbench:
             The number of the new version, and what ``rank_held_out`` says of it. The version was fitted on more than
             what was tested: on the held-out period too, with the same settings.
         """
-        with self._run(configuration) as run:
-            ranked = self._test(configuration, run)
-            snapshot = self.backtest.snapshot
-            with self._timed(run, f"Fit {configuration.model} on everything", "fit_seconds"):
-                scorers, top = self._fit(configuration, snapshot)
-            bundle = Bundle.of(snapshot, scorers.values(), top, now, code_version())
-            run.tag("bundle_id", bundle.save(run.artifacts / BUNDLE))
-            run.metrics({"peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024})
+        backtest = self.backtest
+        with self._run(configuration) as run, TemporaryDirectory() as folder:
+            past = self._fit(configuration, backtest.past, backtest.split.start, Path(folder) / BUNDLE)
+            everything = self._fit(configuration, backtest.snapshot, now, run.artifacts / BUNDLE)
+            ranked = self._test(configuration, run, past, Path(folder) / BUNDLE)
+            with self._shown(f"Fit {configuration.model} on everything"):
+                fitted = everything.result()
+            run.tag("bundle_id", fitted.bundle_id)
+            run.metrics({"fit_seconds": fitted.seconds, "peak_memory_mb": fitted.peak_memory_mb})
             return self.tracking.register(run, run.artifacts / BUNDLE), ranked
 
-    def _test(self, configuration: Configuration, run: OpenRun) -> pl.DataFrame:
+    def test_all(self, configurations: Sequence[Configuration]) -> dict[str, pl.DataFrame]:
+        """Return what ``test`` says of each, by the name of its model; the workers never wait for one to end."""
+        with ThreadPoolExecutor(len(configurations)) as waiting:
+            return dict(zip(_models(configurations), waiting.map(self.test, configurations), strict=True))
+
+    def fit_all(self, configurations: Sequence[Configuration], now: datetime) -> dict[str, tuple[int, pl.DataFrame]]:
+        """Return what ``fit`` says of each, by the name of its model; the workers never wait for one to end."""
+        with ThreadPoolExecutor(len(configurations)) as waiting:
+            fitted = waiting.map(lambda one: self.fit(one, now), configurations)
+            return dict(zip(_models(configurations), fitted, strict=True))
+
+    def _fit(self, configuration: Configuration, snapshot: Snapshot, now: datetime, folder: Path) -> Future[Fitted]:
+        return self._workers.submit(fit_bundle, snapshot.folder, configuration, self.seed, now, folder)
+
+    def _test(self, configuration: Configuration, run: OpenRun, past: Future[Fitted], bundle: Path) -> pl.DataFrame:
         backtest = self.backtest
-        with self._timed(run, f"Fit {configuration.model} on the past", "fit_past_seconds"):
-            scorers, top = self._fit(configuration, backtest.past)
+        with self._shown(f"Fit {configuration.model} on the past"):
+            fitted = past.result()
+        start = perf_counter()
         total = len(backtest.split.all.users) + len(backtest.split.new.users)
-        with self._timed(run, f"Rank by {configuration.model}", "rank_seconds", total) as advance:
-            ranked = rank_held_out(backtest, scorers.values(), top, self.recipes, advance)
+        with self._shown(f"Rank by {configuration.model}", total) as advance:
+            ranked = rank_held_out(backtest, bundle, self._workers, advance)
+        run.metrics({"fit_past_seconds": fitted.seconds, "rank_seconds": perf_counter() - start})
         in_catalog = backtest.past.catalog["in_catalog"].to_numpy()
         run.metrics(
             {
@@ -133,13 +199,12 @@ class Workbench:
             }
         )
         folder = run.folder("plots")
-        plots.ndcg_by_history(ranked, folder / "ndcg_by_length_of_history.png", self.seed)
-        plots.popularity_of_the_recommended(ranked, buyers(backtest.past), folder / "popularity_of_the_recommended.png")
+        bought_by = buyers(backtest.past)
+        with _DRAWING:
+            plots.ndcg_by_history(ranked, folder / "ndcg_by_length_of_history.png", self.seed)
+            plots.popularity_of_the_recommended(ranked, bought_by, folder / "popularity_of_the_recommended.png")
         ranked.write_parquet(run.artifacts / RANKED)
         return ranked
-
-    def _fit(self, configuration: Configuration, snapshot: Snapshot) -> tuple[dict[str, Scorer], str]:
-        return MODELS[configuration.model].fit(snapshot, configuration.settings, np.random.default_rng(self.seed))
 
     def _tags(self, configuration: Configuration) -> dict[str, str]:
         return {
@@ -164,12 +229,14 @@ class Workbench:
             yield run
 
     @contextmanager
-    def _timed(self, run: OpenRun, words: str, metric: str, total: int | None = None) -> Iterator[Any]:
-        start = perf_counter()
+    def _shown(self, words: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
         task = self._progress.add_task(words, total=total)
-        yield lambda: self._progress.advance(task)
+        yield lambda more: self._progress.advance(task, more)
         self._progress.update(task, total=total or 1, completed=total or 1)
-        run.metrics({metric: perf_counter() - start})
+
+
+def _models(configurations: Sequence[Configuration]) -> list[str]:
+    return [one.model for one in configurations]
 
 
 def _settings_class(model: str) -> type[Settings]:

@@ -11,11 +11,12 @@ import pytest
 
 from features.errors import InvalidInput
 from features.layout import Layout
+from models.bundle import Bundle
 from models.popularity import Popularity, PopularitySettings
-from serving.recipes import BUILT_IN, Recipes
 from tests import worlds
 from tests.worlds import event, item
 from training.backtest import Backtest, intervals, rank_held_out, variety
+from training.workbench import processes
 
 
 @pytest.fixture
@@ -33,9 +34,13 @@ def backtest(tmp_path: Path) -> Backtest:
     return Backtest.of(snapshot, 10, Layout(tmp_path))
 
 
-def ranked_by_popularity(backtest: Backtest) -> pl.DataFrame:
+def ranked_by_popularity(backtest: Backtest, workers: int = 1) -> pl.DataFrame:
     scorer = Popularity.fit(backtest.past, PopularitySettings(), np.random.default_rng(0))
-    return rank_held_out(backtest, [scorer], scorer.name, Recipes.read(BUILT_IN))
+    bundle = backtest.past.folder.parent / "bundle"
+    if not bundle.exists():
+        Bundle.of(backtest.past, [scorer], scorer.name, backtest.split.start, "test").save(bundle)
+    with processes(workers) as pool:
+        return rank_held_out(backtest, bundle, pool)
 
 
 def test_the_past_knows_nothing_of_the_held_out_days(backtest: Backtest) -> None:
@@ -66,6 +71,10 @@ def test_short_rankings_end_in_empty_places(backtest: Backtest) -> None:
     milk, salt, tea = range(3)
     rankings = ranked_by_popularity(backtest)["ranking"].to_list()
     assert [ranking[:4] for ranking in rankings] == [[milk, tea, salt, -1]] * 2 + [[tea, salt, -1, -1]]
+
+
+def test_processes_rank_as_one_thread_does(backtest: Backtest) -> None:
+    assert ranked_by_popularity(backtest, workers=2).equals(ranked_by_popularity(backtest))
 
 
 def test_intervals_need_two_users_of_a_target(backtest: Backtest) -> None:

@@ -18,45 +18,45 @@ from training.workbench import BUNDLE, RANKED, SETTINGS
 
 
 def test_a_model_is_fitted_evaluated_and_promoted(layout: Layout, command: Command) -> None:
-    fitted = command("fit", "popularity", "--var", layout.root)
+    fitted = command("fit", "popularity", "--workers", 1, "--var", layout.root)
     assert fitted.status == 0, fitted.text
     assert "Version 1 (popularity) is the challenger" in fitted.text
-    refused = command("promote", "--var", layout.root)
+    refused = command("promote", "--workers", 1, "--var", layout.root)
     assert refused.status == 1
     assert "There is no champion yet, so version 1 must beat popularity." in refused.text
     assert "neither better nor worse" in refused.text
     assert served(layout) is None
 
-    command("fit", "own-frequency", "--var", layout.root)
-    promoted = command("promote", "--var", layout.root)
+    command("fit", "own-frequency", "--workers", 1, "--var", layout.root)
+    promoted = command("promote", "--workers", 1, "--var", layout.root)
     assert promoted.status == 0, promoted.text
     assert "makes it better" in promoted.text
     bundle_id = served(layout)
     assert bundle_id is not None
     assert Bundle.load(layout.bundles / bundle_id).manifest.model == "own-frequency"
-    assert "is served already" in command("promote", "--var", layout.root).text
+    assert "is served already" in command("promote", "--workers", 1, "--var", layout.root).text
 
-    worse = command("fit", "popularity", "--var", layout.root)
+    worse = command("fit", "popularity", "--workers", 1, "--var", layout.root)
     assert "Version 3" in worse.text
-    refused = command("promote", "--var", layout.root)
+    refused = command("promote", "--workers", 1, "--var", layout.root)
     assert refused.status == 1
     assert "Version 2 is the champion (own-frequency" in refused.text
     assert "makes it worse" in refused.text
     assert served(layout) == bundle_id
 
-    forced = command("promote", "--force", "--var", layout.root)
+    forced = command("promote", "--force", "--workers", 1, "--var", layout.root)
     assert forced.status == 0
     assert served(layout) != bundle_id
 
-    evaluated = command("evaluate", "popularity", "own-frequency", "--var", layout.root)
+    evaluated = command("evaluate", "popularity", "own-frequency", "--workers", 1, "--var", layout.root)
     assert evaluated.status == 0
     assert all(words in evaluated.text for words in ("popularity", "own-frequency", "recall@20", "NDCG@20"))
 
 
 def test_a_configuration_of_the_champion_is_promoted_for_its_newer_data(layout: Layout, command: Command) -> None:
     for _ in range(2):
-        command("fit", "own-frequency", "--var", layout.root)
-        outcome = command("promote", "--var", layout.root)
+        command("fit", "own-frequency", "--workers", 1, "--var", layout.root)
+        outcome = command("promote", "--workers", 1, "--var", layout.root)
     assert outcome.status == 0
     assert "The configuration is that of version 1" in outcome.text
     champion = Tracking(layout.mlflow).named(CHAMPION)
@@ -67,7 +67,7 @@ def test_a_configuration_of_the_champion_is_promoted_for_its_newer_data(layout: 
 def test_a_run_keeps_what_a_person_wants_to_see(layout: Layout, command: Command) -> None:
     settings = layout.root / "settings.toml"
     settings.write_text("half_life_days = 30.0")
-    assert command("fit", "own-frequency", "--settings", settings, "--var", layout.root).status == 0
+    assert command("fit", "own-frequency", "--settings", settings, "--workers", 1, "--var", layout.root).status == 0
     challenger = Tracking(layout.mlflow).named(CHALLENGER)
     assert challenger is not None
     run = challenger.run
