@@ -36,11 +36,11 @@ class BlendSettings(Settings):
     """How many items each part proposes, at most."""
     objective: Literal["binary", "lambdarank"] = "binary"
     """What the trees are grown for: the odds of each item alone, or the order of the candidates of one list."""
-    trees: PositiveInt = 150
+    trees: PositiveInt = 200
     """How many trees are added up."""
     leaves: int = Field(default=15, ge=2)
     """How many leaves a tree has, at most."""
-    learning_rate: PositiveFloat = 0.1
+    learning_rate: PositiveFloat = 0.07
     """How much of what a tree finds is taken over."""
     least_rows: PositiveInt = 100
     """How many training rows a leaf holds, at least."""
@@ -103,7 +103,7 @@ class Blend(Scorer):
             "learning_rate": config.learning_rate,
             "min_data_in_leaf": config.least_rows,
             "lambda_l2": config.lambda_l2,
-            "feature_fraction": 0.5,
+            "feature_fraction": 0.3,
             "bagging_fraction": 0.7,
             "bagging_freq": 1,
             "max_bin": 63,

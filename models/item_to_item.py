@@ -18,7 +18,7 @@ from scipy import sparse
 from features.interactions import History, IntArray
 from features.settings import Settings
 from features.snapshot import Snapshot
-from models.scorer import Arrays, Reason, Scorer, Scores, best_first, event_weights, interaction_weights
+from models.scorer import Arrays, Features, Reason, Scorer, Scores, best_first, event_weights, interaction_weights
 
 FloatArray = NDArray[np.float32]
 
@@ -34,10 +34,12 @@ class ItemToItemSettings(Settings):
     """How much an item's frequent company lowers the strength of each of its neighbours."""
     neighbour_exponent: float = Field(default=0.3, ge=0, le=1)
     """How much the popularity of a neighbour lowers its strength."""
-    heaviest_items: PositiveInt = 300
+    heaviest_items: PositiveInt = 150
     """How many of the items of one person count when neighbours are looked for, the heaviest first."""
     recent_items: PositiveInt = 200
     """How many of the items of a history count when it is answered, the heaviest first."""
+    latest: PositiveInt = 40
+    """How many interactions at the end of a history are looked at apart from the others."""
     rare_value: PositiveInt = 2000
     """Values of more items than this say nothing about what resembles an item that nobody chose."""
 
@@ -58,6 +60,7 @@ class ItemToItem(Scorer):
     """
 
     name: ClassVar[str] = "item-to-item"
+    feature_names: ClassVar[tuple[str, ...]] = ("score", "score_of_latest")
 
     config: ItemToItemSettings
     event_weights: FloatArray
@@ -85,6 +88,11 @@ class ItemToItem(Scorer):
     def scores(self, history: History, items: IntArray, now: datetime) -> Scores:
         """Return the strength between each of ``items`` and the history; 0 for an item of the history by itself."""
         return self._all(history, now)[items]
+
+    def features(self, history: History, items: IntArray, now: datetime) -> Features:
+        """Return the score, and what it would be for the latest interactions alone."""
+        latest = history[max(0, len(history) - self.config.latest) :]
+        return np.column_stack([self.scores(history, items, now), self.scores(latest, items, now)])
 
     def candidates(self, history: History, n: int, now: datetime) -> IntArray:
         """Return the ``n`` items that go best with the history."""

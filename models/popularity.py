@@ -50,6 +50,8 @@ class Popularity(Scorer):
         "strength_slow",
         "strength_slower",
         "trend",
+        "people",
+        "first_choices",
         "days_since_first",
         "days_since_last",
         "price",
@@ -74,6 +76,11 @@ class Popularity(Scorer):
             )
             for times in (1, 4, 16)
         )
+        pair = snapshot.interactions.users().astype(np.int64) * n_items + rows.item
+        _, first = np.unique(pair, return_index=True)  # rows are in order of time for each user
+        first = first[rows.quantity[first] >= 0]
+        of_first = rows.item[first]
+        age_days = (manifest.as_of.timestamp() - rows.timestamp_s[first]) / DAY_S
         end_s = manifest.as_of.timestamp()
         first_s, last_s = np.full(n_items, np.nan), np.full(n_items, np.nan)
         np.fmin.at(first_s, rows.item, rows.timestamp_s.astype(np.float64))
@@ -87,6 +94,8 @@ class Popularity(Scorer):
                 slow,
                 slower,
                 fast / np.maximum(slower, 1e-3),
+                np.bincount(of_first, minlength=n_items),
+                np.bincount(of_first, 0.5 ** (age_days / config.half_life_days), minlength=n_items),
                 (end_s - first_s) / DAY_S,
                 (end_s - last_s) / DAY_S,
                 np.where(pieces > 0, money / np.maximum(pieces, 1), np.nan),
