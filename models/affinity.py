@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
@@ -44,6 +45,8 @@ class AffinitySettings(Settings):
     """The last days of the snapshot, whose first choices of an item teach what affinities are worth."""
     training_users: PositiveInt = 500
     """How many profiles the weights are learned from, at most."""
+    strongest_items: PositiveInt = 20_000
+    """How many items, the most popular ones, candidates are looked for among."""
     negatives: PositiveInt = 5
     """How many items drawn by popularity are set against each chosen one."""
 
@@ -167,9 +170,8 @@ class Affinity(Scorer):
         return np.column_stack([self._odds(history, items, now), self._by_dimension(history, items, now)])
 
     def candidates(self, history: History, n: int, now: datetime) -> IntArray:
-        """Return the ``n`` items that score highest."""
-        items = np.arange(len(self.strength), dtype=np.int32)
-        return best_first(items, self._odds(history, items, now), n)
+        """Return the ``n`` items that score highest among the ``strongest_items``."""
+        return best_first(self._strongest, self._odds(history, self._strongest, now), n)
 
     def likes(self, history: History, n: int, now: datetime) -> list[Liked]:
         """Return the ``n`` values that the profile prefers most: more of it than usual, and how much of it."""
@@ -227,6 +229,13 @@ class Affinity(Scorer):
 
     def _by_dimension(self, history: History, items: IntArray, now: datetime) -> Features:
         return _by_dimension(*self._profile(history, now), self.indptr, self.values, self.first_value, items)
+
+    @cached_property
+    def _strongest(self) -> IntArray:
+        last = max(0, len(self.strength) - self.config.strongest_items)
+        return np.sort(np.argpartition(self.strength, last)[last:] if last else np.arange(len(self.strength))).astype(
+            np.int32
+        )
 
     def _odds(self, history: History, items: IntArray, now: datetime) -> Scores:
         weight, lift, _ = self._profile(history, now)
