@@ -93,13 +93,28 @@ def before(snapshot: Snapshot, timestamp: datetime, folder: Path, engine: Engine
         raise InvalidInput(f"The snapshot is as of {manifest.as_of}; it cannot tell what was known at {as_of}.")
     if manifest.first_event_at is None or as_of <= manifest.first_event_at:
         raise InvalidInput(f"No interaction happened before {as_of}; the first was at {manifest.first_event_at}.")
+    return of_interactions(snapshot, snapshot.interactions.before(int(as_of.timestamp())), as_of, folder, engine)
+
+
+def of_interactions(
+    snapshot: Snapshot,
+    interactions: Interactions,
+    as_of: datetime,
+    folder: Path,
+    engine: EngineSettings | None = None,
+) -> Snapshot:
+    """Return ``snapshot`` as it would be, had only ``interactions`` happened, with the same vocabularies and catalog.
+
+    ``interactions`` are of the same users, all of them before ``as_of``. It lies in ``folder``, under its hash.
+    """
+    manifest = snapshot.manifest
     with _workshop(folder, engine) as (new, duckdb):
         for name in ("users.npy", "items.npy", "catalog.parquet"):
             shutil.copyfile(snapshot.folder / name, new / name)
         for dimension in manifest.dimensions:
             source, target = (root / "dimensions" / dimension for root in (snapshot.folder, new))
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("users"))
-        snapshot.interactions.before(int(as_of.timestamp())).save(new / "interactions")
+        interactions.save(new / "interactions")
         write_aggregates(new, manifest.event_types, manifest.dimensions, as_of, manifest.settings, duckdb)
         return _seal(new, folder, as_of, manifest.event_types, manifest.dimensions, manifest.settings)
 

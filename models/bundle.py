@@ -32,6 +32,10 @@ SCORERS: Final = {
     "als": "models.als:ALS",
     "affinity": "models.affinity:Affinity",
     "buy-again": "models.buy_again:BuyAgain",
+    "successors": "models.successors:Successors",
+    "walks": "models.walks:Walks",
+    "linear": "models.linear_item_model:LinearItemModel",
+    "titles": "models.titles:Titles",
     "blend": "models.blend:Blend",
 }
 """Every way to score that a bundle may carry, by name. Only what it does carry is imported: all would take seconds."""

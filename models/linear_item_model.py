@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 import numpy as np
 from numba import njit
 from numpy.random import Generator
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from scipy import sparse
 
 from features.snapshot import Snapshot
@@ -25,6 +25,8 @@ class LinearItemModelSettings(NeighbourSettings):
     """What an interaction counts in the past, as a share of the one that came after it."""
     future_decay: float = Field(default=0.5, gt=0, le=1)
     """What an interaction counts in the future, as a share of the one that came before it."""
+    length_exponent: NonNegativeFloat = 0.0
+    """A history of ``n`` interactions counts ``n ** -length_exponent``: who chooses a lot, tells less by each."""
     ridge: PositiveFloat = 50.0
     """How strongly coefficients are drawn towards 0."""
     predictors: PositiveInt = 120
@@ -89,16 +91,18 @@ def _moments(snapshot: Snapshot, config: LinearItemModelSettings) -> tuple[spars
     if not config.ordered:
         chose = snapshot.matrix("combined").astype(np.float32, copy=True)
         chose.data[:] = 1
-        together = (chose.T @ chose).tocsr()
+        length = np.maximum(np.diff(chose.indptr), 1)
+        together = (chose.T @ sparse.diags(length**-config.length_exponent, dtype=np.float32) @ chose).tocsr()
         return together, together
     shape = (n_items, n_items)
     indptr, item = snapshot.interactions.indptr, np.ascontiguousarray(snapshot.interactions.all.item)
     length = np.minimum(np.diff(indptr), config.history_interactions)
     past, future = config.past_decay, config.future_decay
+    share = np.maximum(length, 1.0) ** -config.length_exponent
     n_past = int(((length - 1).clip(0) ** 2).sum())
     n_future = int((length * (length - 1) // 2).sum())
-    both = _past_pairs(indptr, item, past, config.history_interactions, n_past)
-    across = _future_pairs(indptr, item, past, future, config.history_interactions, config.repeats, n_future)
+    both = _past_pairs(indptr, item, share, past, config.history_interactions, n_past)
+    across = _future_pairs(indptr, item, share, past, future, config.history_interactions, config.repeats, n_future)
     return (
         sparse.csr_matrix((both[2], both[:2]), shape),
         sparse.csr_matrix((across[2], across[:2]), shape),
@@ -106,7 +110,7 @@ def _moments(snapshot: Snapshot, config: LinearItemModelSettings) -> tuple[spars
 
 
 @njit(cache=True)
-def _past_pairs(indptr, item, past, longest, n_pairs):  # type: ignore[no-untyped-def]
+def _past_pairs(indptr, item, share, past, longest, n_pairs):  # type: ignore[no-untyped-def]
     one, other = np.empty(n_pairs, np.int32), np.empty(n_pairs, np.int32)
     value = np.empty(n_pairs, np.float32)
     n = 0
@@ -118,13 +122,13 @@ def _past_pairs(indptr, item, past, longest, n_pairs):  # type: ignore[no-untype
                 # Both lie in the past of each cut from after the later one to before the last interaction.
                 cuts = end - 1 - max(a, b)
                 series = (1 - past ** (2 * cuts)) / (1 - past**2) if past < 1 else float(cuts)
-                one[n], other[n], value[n] = item[a], item[b], past ** abs(a - b) * series
+                one[n], other[n], value[n] = item[a], item[b], share[user] * past ** abs(a - b) * series
                 n += 1
     return one, other, value
 
 
 @njit(cache=True)
-def _future_pairs(indptr, item, past, future, longest, repeats, n_pairs):  # type: ignore[no-untyped-def]
+def _future_pairs(indptr, item, share, past, future, longest, repeats, n_pairs):  # type: ignore[no-untyped-def]
     one, other = np.empty(n_pairs, np.int32), np.empty(n_pairs, np.int32)
     value = np.empty(n_pairs, np.float32)
     n = 0
@@ -136,7 +140,7 @@ def _future_pairs(indptr, item, past, future, longest, repeats, n_pairs):  # typ
                 if repeats or item[a] != item[b]:
                     one[n], other[n], value[n] = item[a], item[b], 0
                     for cut in range(a, b):
-                        value[n] += past ** (cut - a) * future ** (b - cut - 1)
+                        value[n] += share[user] * past ** (cut - a) * future ** (b - cut - 1)
                     n += 1
     return one[:n], other[:n], value[:n]
 

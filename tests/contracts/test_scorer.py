@@ -11,11 +11,19 @@ from hypothesis import strategies as st
 
 from features.interactions import History
 from features.snapshot import Snapshot
+from models.bundle import settings_class
+from models.linear_item_model import LinearItemModel
 from models.scorer import Scorer
+from models.successors import Successors
+from models.titles import Titles
+from models.walks import Walks
 from tests.worlds import NOW, event, item, snapshot
 from training.fit import MODELS, BlendedSettings
 
 MODEL_NAMES = tuple(MODELS)
+PARTS: tuple[type[Successors | LinearItemModel | Walks | Titles], ...] = (Successors, LinearItemModel, Walks, Titles)
+"""Scorers that are fitted as parts of a blend alone."""
+NAMES = (*MODEL_NAMES, *(part.name for part in PARTS))
 CLUBS = 2
 MEMBERS = 12
 ITEMS_OF_A_CLUB = 6
@@ -55,10 +63,10 @@ def fitted(world: Snapshot) -> dict[str, Scorer]:
     for name, model in MODELS.items():
         if name not in scorers:
             scorers |= model.fit(world, model.settings(), np.random.default_rng(0))[0]
-    return scorers
+    return scorers | {part.name: part.fit(world, settings_class(part)(), np.random.default_rng(0)) for part in PARTS}
 
 
-@pytest.fixture(params=MODEL_NAMES)
+@pytest.fixture(params=NAMES)
 def scorer(request: pytest.FixtureRequest, fitted: dict[str, Scorer]) -> Scorer:
     return fitted[request.param]
 
@@ -72,7 +80,7 @@ def some_histories(world: Snapshot) -> list[History]:
 
 
 def test_every_model_of_the_registry_is_fitted_under_its_own_name(fitted: dict[str, Scorer]) -> None:
-    assert set(fitted) == set(MODEL_NAMES)
+    assert set(fitted) == set(NAMES)
     assert all(scorer.name == name for name, scorer in fitted.items())
 
 
@@ -181,7 +189,9 @@ def test_a_history_of_views_alone_is_answered(scorer: Scorer, world: Snapshot) -
         assert not len(scorer.candidates(viewed, 5, NOW))
 
 
-@pytest.mark.parametrize("name", ["item-to-item", "als", "affinity", "buy-again", "blend"])
+@pytest.mark.parametrize(
+    "name", ["item-to-item", "als", "affinity", "buy-again", "blend", "successors", "linear", "walks"]
+)
 def test_a_member_of_a_club_is_recommended_the_items_of_that_club(
     name: str, fitted: dict[str, Scorer], world: Snapshot
 ) -> None:
@@ -191,7 +201,7 @@ def test_a_member_of_a_club_is_recommended_the_items_of_that_club(
         assert [world.items.id(int(one)).split("-")[0] for one in best] == [club] * 3
 
 
-@pytest.mark.parametrize("name", ["item-to-item", "als", "affinity", "buy-again"])
+@pytest.mark.parametrize("name", ["item-to-item", "als", "affinity", "buy-again", *(part.name for part in PARTS)])
 def test_a_stranger_is_proposed_nothing_by_what_needs_a_history(name: str, fitted: dict[str, Scorer]) -> None:
     assert not len(fitted[name].candidates(History.empty(), 5, NOW))
 
@@ -208,7 +218,7 @@ def test_a_stranger_is_recommended_what_people_buy(name: str, fitted: dict[str, 
     bought=st.lists(st.integers(0, 13), max_size=8),
     quantities=st.lists(st.sampled_from((-2.0, -1.0, 0.0, 1.0, 3.0)), min_size=8, max_size=8),
     types=st.lists(st.sampled_from((0, 2, 3)), min_size=8, max_size=8),
-    name=st.sampled_from(MODEL_NAMES),
+    name=st.sampled_from(NAMES),
 )
 def test_any_history_is_answered_by_scores_that_agree_with_the_candidates(
     bought: list[int], quantities: list[float], types: list[int], name: str, fitted: dict[str, Scorer], world: Snapshot

@@ -86,3 +86,14 @@ def test_with_all_rows_allowed_the_coefficients_are_those_of_the_whole_system(se
     found = coefficients(sparse.csr_matrix(P.T @ P), sparse.csr_matrix(P.T @ F), ridge, 6, repeats=True)
 
     assert found.toarray() == pytest.approx(np.linalg.solve(P.T @ P + ridge * np.eye(6), P.T @ F), abs=1e-4)
+
+
+def test_a_long_history_tells_less_by_each_pair(tmp_path):
+    # With the exponent 1 the history of three items counts 1/3, the one of two 1/2.
+    settings = LinearItemModelSettings(ordered=False, ridge=1.0, length_exponent=1.0)
+
+    found = table(LinearItemModel.fit(world(tmp_path / "s", "abc", "de"), settings, np.random.default_rng(0)))
+
+    # a from b and c: [[1/3 + 1, 1/3], [1/3, 1/3 + 1]] x = [1/3, 1/3]; d from e: (1/2 + 1) x = 1/2.
+    assert found[[1, 2], 0] == pytest.approx([1 / 5, 1 / 5], abs=1e-6)
+    assert found[4, 3] == pytest.approx(1 / 3, abs=1e-6)

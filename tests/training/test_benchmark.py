@@ -1,0 +1,63 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from tests.training.conftest import Command
+
+ITEMS, PEOPLE, LENGTH = 40, 120, 8
+
+
+def ring(folder: Path, protocol: str) -> None:
+    """Write a data set in which each item is followed by the next one of a ring."""
+    rng = np.random.default_rng(0)
+    names = [f"i{number}" for number in rng.permutation(ITEMS)]
+    walks = [[names[(start + at) % ITEMS] for at in range(LENGTH)] for start in rng.integers(0, ITEMS, PEOPLE)]
+    person = "session_id" if protocol == "sessions" else "user_id"
+    rows = [(f"p{user}", name, at) for user, walk in enumerate(walks) for at, name in enumerate(walk)]
+    table = pl.DataFrame(rows, [person, "item_id", "position"], orient="row")
+    if protocol == "leave-one-out":
+        table.write_parquet(folder / "interactions.parquet")
+        return
+    if protocol == "split":
+        held_out = rng.random(len(table)) < 0.25
+        table.filter(~held_out).write_parquet(folder / "train.parquet")
+        table.filter(held_out).write_parquet(folder / "test.parquet")
+        return
+    table.write_parquet(folder / "train.parquet")
+    examples = [(walk[:3], walk[3]) for walk in walks[:20]]
+    pl.DataFrame(examples, ["prefix", "target"], orient="row").write_parquet(folder / "test.parquet")
+
+
+@pytest.mark.parametrize(
+    ("protocol", "metric"), [("leave-one-out", "recall@5"), ("split", "recall@20"), ("sessions", "mrr@20")]
+)
+def test_what_always_follows_is_found(protocol: str, metric: str, tmp_path: Path, command: Command) -> None:
+    ring(tmp_path, protocol)
+
+    ended = command(
+        "benchmark", tmp_path, "--protocol", protocol, "--json", tmp_path / "out.json", "--budget-minutes", 0.1
+    )
+
+    assert ended.status == 0, ended.text
+    found = json.loads((tmp_path / "out.json").read_text())
+    assert found["metrics"][metric] > 0.9
+    assert found["protocol"] == protocol
+    assert sum(found["chosen"]["shares"].values()) == pytest.approx(1)
+    assert "titles" not in found["chosen"]["parts"]
+    assert found["peak_memory_mb"] > 0
+    assert set(found["variants"]) == (
+        {"ties shuffled", "refitted with the validation items"} if protocol == "leave-one-out" else set()
+    )
+
+
+def test_a_protocol_that_there_is_not_and_a_folder_without_data_are_said(tmp_path: Path, command: Command) -> None:
+    unknown = command("benchmark", tmp_path, "--protocol", "guess", "--json", tmp_path / "out.json")
+    empty = command("benchmark", tmp_path, "--protocol", "split", "--json", tmp_path / "out.json")
+
+    assert unknown.status == empty.status == 2
+    assert "no protocol 'guess'" in unknown.text
+    assert "train.parquet" in empty.text
+    assert not (tmp_path / "out.json").exists()

@@ -1,0 +1,256 @@
+"""Public data sets, answered by what serves: models chosen on validation alone, and one look at the test."""
+
+from __future__ import annotations
+
+import resource
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Any, Final
+
+import numpy as np
+import optuna
+from numpy.random import Generator
+from numpy.typing import NDArray
+from rich.progress import Progress
+
+from evaluation import ranking_metrics
+from evaluation.ranking_metrics import NO_ITEM
+from features.interactions import Interactions
+from features.settings import Settings
+from features.snapshot import Snapshot
+from features.snapshot_job import of_interactions
+from models.blend import Blend, BlendSettings
+from models.bundle import Bundle
+from models.scorer import DAY_S, Scorer
+from serving.pipeline import Pipeline
+from serving.query import Query
+from serving.recipes import MODEL, Recipe, Recipes
+from training.chooser import BLENDS, PARTS, Choice, Data, best_settings, fitted, without_history
+from training.datasets import Dataset, Protocol, Questions, of_users, read
+from training.lessons import Lessons, asked_at, lessons_of
+from training.protocols import plan, ties_shuffled
+
+RECIPE: Final = "benchmark"
+TRIALS: Final = 24
+"""For each part, at most."""
+SHARE_FOR_PARTS: Final = 0.4
+"""Share of the budget that is spent on the settings of parts."""
+QUESTIONS_ALONE: Final = 1_500
+"""So many questions of the validation choose the settings of a part."""
+QUESTIONS_TOGETHER: Final = 5_000
+"""So many choose the blend."""
+QUESTIONS_EXPLAINED: Final = 200
+LESSON_QUESTIONS: Final = 24_000
+METRICS: Final = {
+    Protocol.LEAVE_ONE_OUT: ("recall@5", "ndcg@5", "recall@10", "ndcg@10"),
+    Protocol.SPLIT: ("recall@20", "ndcg@20"),
+    Protocol.SESSIONS: ("hr@20", "mrr@20"),
+}
+"""What is reported; the last one decides."""
+MEASURES: Final = {
+    "recall": ranking_metrics.recall,
+    "ndcg": ranking_metrics.ndcg,
+    "hr": ranking_metrics.hit_rate,
+    "mrr": ranking_metrics.reciprocal_rank,
+}
+DEFINITIONS: Final = {
+    "recall": "found among the first k / all that was to be found, mean over questions",
+    "hr": "share of questions whose one answer is among the first k",
+    "ndcg": "binary gains, discount 1 / log2(1 + place), divided by the best possible over min(k, relevant) places",
+    "mrr": "1 / place of the answer, 0 beyond k, mean over questions",
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chosen:
+    """What the validation chose.
+
+    Attributes:
+        parts: The settings of each part.
+        blend: Those of the blend.
+        trees: What the blend learned from the lessons; see ``Blend.model``.
+    """
+
+    parts: dict[str, Settings]
+    blend: BlendSettings
+    trees: NDArray[np.uint8]
+
+
+class Benchmark:
+    """One data set under one protocol."""
+
+    def __init__(
+        self, dataset: Dataset, protocol: Protocol, budget_minutes: float, seed: int, folder: Path, progress: Progress
+    ) -> None:
+        self._dataset = dataset
+        self._protocol = protocol
+        self._plan = plan(dataset, protocol, np.random.default_rng(seed))
+        self._budget_s = 60 * budget_minutes
+        self._seed = seed
+        self._folder = folder
+        self._progress = progress
+
+    def choose(self) -> tuple[Chosen, dict[str, Any]]:
+        """Return what does best on the validation, and how that came about."""
+        rng = np.random.default_rng(self._seed)
+        validation, repeats = self._snapshot(self._plan.validation.known), self._plan.repeats
+        choices = self._choices(validation, rng)
+        settings = {name: choice.settings for name, choice in choices.items()}
+        counts = {name: PARTS[name].candidates for name in settings}
+        lessons = self._lessons(settings, counts, rng)
+        parts = fitted(validation, settings, self._seed)
+        questions = self._plan.validation.questions.sample(QUESTIONS_TOGETHER, rng)
+        found = []
+        for config in BLENDS:
+            with self._task("Grow trees", None):
+                blend = Blend.fit(
+                    parts,
+                    lessons.columns,
+                    lessons.right,
+                    config.model_copy(update={"candidates": counts}),
+                    np.random.default_rng(self._seed),
+                    lessons.list_lengths,
+                )
+            found.append((self._metrics(validation, parts, blend, questions), blend))
+        decisive = METRICS[self._protocol][-1]
+        metrics, best = max(found, key=lambda one: one[0][decisive])
+        how = {
+            "parts": {
+                name: {"settings": one.settings.model_dump(), "ndcg@20": one.ndcg, "trials": one.trials}
+                for name, one in choices.items()
+            },
+            "blend": best.config.model_dump(),
+            "validation": metrics,
+            "shares": _shares(best, questions.sample(QUESTIONS_EXPLAINED, rng), repeats),
+            "lesson_rows": len(lessons.right),
+        }
+        return Chosen(settings, best.config, best.model), how
+
+    def test(self, chosen: Chosen) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
+        """Return the metrics of the test, and those of its variants by name."""
+        stage = self._plan.test
+        metrics = self._answered(chosen, stage.known, stage.questions)
+        if self._plan.refit is None:
+            return metrics, {}
+        shuffled = ties_shuffled(stage.questions, np.random.default_rng(self._seed))
+        return metrics, {
+            "ties shuffled": self._answered(chosen, stage.known, shuffled),
+            "refitted with the validation items": self._answered(chosen, self._plan.refit, stage.questions),
+        }
+
+    def _answered(self, chosen: Chosen, known: Interactions, questions: Questions) -> dict[str, float]:
+        snapshot = self._snapshot(known)
+        parts = fitted(snapshot, chosen.parts, self._seed)
+        return self._metrics(snapshot, parts, Blend(chosen.blend, parts, chosen.trees), questions)
+
+    def _metrics(
+        self, snapshot: Snapshot, parts: Mapping[str, Scorer], blend: Blend, questions: Questions
+    ) -> dict[str, float]:
+        """Return the metrics of the protocol; a question for what nobody ever chose is a miss."""
+        places = self._plan.places
+        bundle = Bundle.of(snapshot, [*parts.values(), blend], blend.name, snapshot.manifest.as_of, "")
+        recipe = Recipe(scorers=(MODEL,), exclude_bought=not self._plan.repeats)
+        pipeline = Pipeline(bundle, Recipes(recipes={RECIPE: recipe}))
+        answerable = np.flatnonzero(np.diff(questions.relevant.indptr))
+        rankings = np.full((len(answerable), places), NO_ITEM, np.int32)
+        with self._task("Answer questions", len(answerable)) as advance:
+            for row, number in enumerate(answerable.tolist()):
+                history = questions.histories.of(number)
+                items = pipeline.rank(Query(history, asked_at(history), n=places, recipe=RECIPE)).items
+                rankings[row, : len(items)] = items
+                advance()
+        judged = ranking_metrics.judged(rankings, questions.relevant[answerable])
+        found = {}
+        for name in METRICS[self._protocol]:
+            metric, k = name.split("@")
+            found[name] = float(MEASURES[metric](judged, int(k)).sum() / len(questions))
+        return found
+
+    def _choices(self, snapshot: Snapshot, rng: Generator) -> dict[str, Choice]:
+        """Return the best settings of each part that knows anything of the answers."""
+        manifest = snapshot.manifest
+        first, last = manifest.first_event_at, manifest.last_event_at
+        span_days = max(1.0, (last - first).total_seconds() / DAY_S) if first and last else 1.0
+        data = Data(self._plan.repeats, self._protocol is not Protocol.SPLIT, span_days)
+        questions = self._plan.validation.questions.sample(QUESTIONS_ALONE, rng)
+        answerable = np.flatnonzero(np.diff(questions.relevant.indptr))
+        questions = Questions(of_users(questions.histories, answerable), questions.relevant[answerable])
+        suited = {name: part for name, part in PARTS.items() if part.suits(data)}
+        start, choices = monotonic(), {}
+        with self._task("Choose settings", len(suited)) as advance:
+            for number, (name, part) in enumerate(suited.items(), 1):
+                deadline = start + self._budget_s * SHARE_FOR_PARTS * number / len(suited)
+                choice = best_settings(part, data, snapshot, questions, TRIALS, deadline, rng)
+                if choice.ndcg > 0:
+                    choices[name] = choice
+                advance()
+        return choices
+
+    def _lessons(self, settings: Mapping[str, Settings], counts: Mapping[str, int], rng: Generator) -> Lessons:
+        total = sum(len(stage.questions) for stage in self._plan.lessons)
+        lessons = []
+        for stage in self._plan.lessons:
+            parts = fitted(self._snapshot(stage.known), settings, self._seed)
+            questions = stage.questions.sample(int(LESSON_QUESTIONS * len(stage.questions) / total) + 1, rng)
+            with self._task("Replay lessons", len(questions)) as advance:
+                lessons.append(lessons_of(parts, counts, questions, self._plan.repeats, advance))
+        return Lessons.together(lessons)
+
+    def _snapshot(self, known: Interactions) -> Snapshot:
+        whole = self._dataset.snapshot
+        return of_interactions(whole, known, whole.manifest.as_of, self._folder)
+
+    @contextmanager
+    def _task(self, words: str, total: int | None) -> Iterator[Callable[[], None]]:
+        task = self._progress.add_task(words, total=total)
+        yield lambda: self._progress.advance(task)
+        self._progress.update(task, total=total or 1, completed=total or 1)
+
+
+def benchmark(
+    folder: Path, protocol: Protocol, budget_minutes: float, seed: int, ids_only: bool, progress: Progress
+) -> dict[str, Any]:
+    """Return what came of the data set in ``folder``, ready for JSON.
+
+    Raises:
+        NotFound: a file is missing.
+        InvalidInput: a file does not fit the protocol.
+    """
+    start = monotonic()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    with tempfile.TemporaryDirectory() as workshop:
+        dataset = read(folder, protocol, ids_only, Path(workshop), np.random.default_rng(seed))
+        one = Benchmark(dataset, protocol, budget_minutes, seed, Path(workshop) / "known", progress)
+        chosen, how = one.choose()
+        chosen_s = monotonic() - start
+        metrics, variants = one.test(chosen)
+    return {
+        "protocol": protocol.value,
+        "metrics": metrics,
+        "variants": variants,
+        "seconds": {"choose": chosen_s, "all": monotonic() - start},
+        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "chosen": how,
+        "definitions": {name: DEFINITIONS[name] for name in dict.fromkeys(one.split("@")[0] for one in metrics)},
+        "seed": seed,
+        "ids_only": ids_only,
+    }
+
+
+def _shares(blend: Blend, questions: Questions, repeats: bool) -> dict[str, float]:
+    """Return the share of each part in what tells the ten best candidates from each other; they add up to 1."""
+    total = dict.fromkeys(blend.parts, 0.0)
+    for number in range(len(questions)):
+        history = questions.histories.of(number)
+        now = asked_at(history)
+        items = blend.candidates(history, 10 + (0 if repeats else len(history)), now)
+        items = without_history(items, history.item, repeats)[:10]
+        for name, values in blend.contributions(history, items, now).items():
+            if name in total and len(values):
+                total[name] += float(np.abs(values - values.mean()).sum())
+    whole = sum(total.values()) or 1.0
+    return {name: value / whole for name, value in total.items()}

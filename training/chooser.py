@@ -1,0 +1,212 @@
+"""The choice of models and of their settings, by what they find among the answers of a validation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any, Final
+
+import numpy as np
+import optuna
+from numpy.random import Generator
+from optuna.trial import BaseTrial
+
+from evaluation import ranking_metrics
+from evaluation.ranking_metrics import NO_ITEM, Judged
+from features.interactions import IntArray
+from features.settings import Settings
+from features.snapshot import Snapshot
+from models.blend import BlendSettings
+from models.item_to_item import ItemToItem, ItemToItemSettings
+from models.linear_item_model import LinearItemModel, LinearItemModelSettings
+from models.popularity import Popularity, PopularitySettings
+from models.scorer import Scorer
+from models.successors import Successors, SuccessorsSettings
+from models.titles import Titles, TitlesSettings
+from models.walks import Walks, WalksSettings
+from training.datasets import Questions
+from training.lessons import asked_at
+
+Fit = Callable[[Snapshot, Any, Generator], Scorer]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A scorer that a blend may be made of.
+
+    Attributes:
+        fit: Returns it, fitted.
+        space: Returns settings that a trial suggests, given the data.
+        candidates: How many items it proposes.
+        suits: Whether it makes sense, given the data.
+    """
+
+    fit: Fit
+    space: Callable[[BaseTrial, Data], Settings]
+    candidates: int
+    suits: Callable[[Data], bool] = lambda data: True
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """What the spaces depend on.
+
+    Attributes:
+        repeats: Whether an item of the history may be an answer.
+        ordered: Whether the order of a history tells anything.
+        span_days: From the first interaction to the last.
+    """
+
+    repeats: bool
+    ordered: bool
+    span_days: float
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Settings, and how well they did.
+
+    Attributes:
+        settings: Those of the best trial.
+        ndcg: What it reached alone, on the sample of the validation that was asked.
+        trials: How many there were.
+    """
+
+    settings: Settings
+    ndcg: float
+    trials: int
+
+
+def _history(trial: BaseTrial, data: Data) -> dict[str, Any]:
+    decay = trial.suggest_float("step_decay", 0.3, 1.0) if data.ordered else 1.0
+    return {"step_decay": decay, "recent_interactions": 50 if data.ordered else 1000}
+
+
+def _succession(trial: BaseTrial, data: Data) -> dict[str, Any]:
+    return {
+        "repeats": data.repeats,
+        "distance_decay": trial.suggest_float("distance_decay", 0.4, 1.0) if data.ordered else 1.0,
+        "distance": 20 if data.ordered else 100,
+        "length_exponent": trial.suggest_float("length_exponent", 0.0, 2.0),
+        "pair_half_life_days": data.span_days * trial.suggest_float("pair_half_life_spans", 0.1, 10.0, log=True),
+    }
+
+
+def _successors(trial: BaseTrial, data: Data) -> Settings:
+    return SuccessorsSettings(
+        **_history(trial, data),
+        **_succession(trial, data),
+        own_exponent=trial.suggest_float("own_exponent", 0.0, 1.0),
+        neighbour_exponent=trial.suggest_float("neighbour_exponent", 0.0, 0.6),
+    )
+
+
+def _walks(trial: BaseTrial, data: Data) -> Settings:
+    return WalksSettings(
+        **_history(trial, data),
+        **_succession(trial, data),
+        backward=trial.suggest_float("backward", 0.0, 1.0) if data.ordered else 1.0,
+        popularity_exponent=trial.suggest_float("popularity_exponent", 0.0, 0.6),
+        steps=trial.suggest_int("steps", 2, 3),
+    )
+
+
+def _linear(trial: BaseTrial, data: Data) -> Settings:
+    order: dict[str, Any] = {"ordered": data.ordered}
+    if data.ordered:
+        order["past_decay"] = trial.suggest_float("past_decay", 0.3, 0.9)
+        order["future_decay"] = trial.suggest_float("future_decay", 0.2, 0.9)
+    return LinearItemModelSettings(
+        **_history(trial, data),
+        **order,
+        repeats=data.repeats,
+        predictors=120 if data.ordered else 80,
+        length_exponent=(length_exponent := trial.suggest_float("length_exponent", 0.0, 0.8)),
+        # What a history counts less, the ridge is less needed for.
+        ridge=trial.suggest_float("ridge", 5.0, 200.0, log=True) * 10**-length_exponent,
+    )
+
+
+def _item_to_item(trial: BaseTrial, data: Data) -> Settings:
+    return ItemToItemSettings(
+        neighbours=200,
+        half_life_days=36_500,
+        recent_items=1000,
+        own_exponent=trial.suggest_float("own_exponent", 0.3, 1.0),
+        neighbour_exponent=trial.suggest_float("neighbour_exponent", 0.0, 0.6),
+    )
+
+
+def _titles(trial: BaseTrial, data: Data) -> Settings:
+    return TitlesSettings(
+        **_history(trial, data),
+        words=trial.suggest_int("words", 1, 2),
+        largest_share=trial.suggest_float("largest_share", 0.02, 0.5, log=True),
+    )
+
+
+def _popularity(trial: BaseTrial, data: Data) -> Settings:
+    return PopularitySettings(half_life_days=data.span_days * trial.suggest_float("spans", 0.02, 2.0, log=True))
+
+
+PARTS: Final[dict[str, Part]] = {
+    Successors.name: Part(Successors.fit, _successors, 70, lambda data: data.ordered),
+    LinearItemModel.name: Part(LinearItemModel.fit, _linear, 70),
+    ItemToItem.name: Part(ItemToItem.fit, _item_to_item, 70, lambda data: not data.ordered),
+    Walks.name: Part(Walks.fit, _walks, 100),
+    Titles.name: Part(Titles.fit, _titles, 50),
+    Popularity.name: Part(Popularity.fit, _popularity, 10),
+}
+"""What a blend may be made of, by name."""
+
+BLENDS: Final = tuple(
+    BlendSettings(objective="lambdarank", candidates={}, leaves=leaves, trees=trees, learning_rate=rate, least_rows=200)
+    for leaves, trees, rate in ((15, 100, 0.05), (31, 80, 0.1), (31, 160, 0.05))
+)
+"""The blends to choose from; the ``candidates`` are filled in."""
+
+
+def best_settings(
+    part: Part, data: Data, snapshot: Snapshot, questions: Questions, trials: int, deadline: float, rng: Generator
+) -> Choice:
+    """Return the settings with which ``part``, fitted on ``snapshot``, does best on ``questions`` alone, by NDCG@20.
+
+    It tries ``trials`` of them, fewer if ``monotonic()`` passes ``deadline``, and one at the least.
+    """
+    seed = int(rng.integers(2**31))
+
+    def ndcg(trial: BaseTrial) -> float:
+        scorer = part.fit(snapshot, part.space(trial, data), np.random.default_rng(seed))
+        return float(ranking_metrics.ndcg(judged_alone(scorer, questions, data.repeats, 20), 20).mean())
+
+    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
+    study.optimize(
+        ndcg, trials, callbacks=[lambda study, _: study.stop() if monotonic() > deadline else None], catch=()
+    )
+    settings = part.space(optuna.trial.FixedTrial(study.best_params), data)
+    return Choice(settings, study.best_value, len(study.trials))
+
+
+def judged_alone(scorer: Scorer, questions: Questions, repeats: bool, places: int) -> Judged:
+    """Return what ``scorer`` finds by itself."""
+    rankings = np.full((len(questions), places), NO_ITEM, np.int32)
+    for number in range(len(questions)):
+        history = questions.histories.of(number)
+        found = without_history(
+            scorer.candidates(history, places + (0 if repeats else len(history)), asked_at(history)),
+            history.item,
+            repeats,
+        )[:places]
+        rankings[number, : len(found)] = found
+    return ranking_metrics.judged(rankings, questions.relevant)
+
+
+def without_history(items: IntArray, history: IntArray, repeats: bool) -> IntArray:
+    """Return ``items`` that are not in ``history``; all of them where ``repeats`` are answers."""
+    return items if repeats else items[~np.isin(items, history)]
+
+
+def fitted(snapshot: Snapshot, settings: Mapping[str, Settings], seed: int) -> dict[str, Scorer]:
+    """Return the parts that ``settings`` name, fitted on ``snapshot``."""
+    return {name: PARTS[name].fit(snapshot, one, np.random.default_rng(seed)) for name, one in settings.items()}

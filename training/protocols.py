@@ -1,0 +1,152 @@
+"""What may be learned from, and what is asked then: for lessons, for validation and for the test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from features.interactions import Interactions
+from training.datasets import Dataset, Protocol, Questions, chosen, of_users, relevance
+
+FOLDS: Final = 8
+"""Into so many parts people are divided to make lessons; a lesson's models know all parts but one."""
+LESSONS: Final = 4
+LAST_PLACES: Final = 4
+"""So many of the last interactions of a person are asked for in lessons."""
+HELD_OUT_SHARE: Final = 0.2
+"""Share of each person's interactions that is cut from a set without order."""
+LAST_SESSIONS_SHARE: Final = 0.07
+"""Share of the sessions, the last ones, that is cut for validation; as many before them make lessons."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Questions, and what those who answer them may have learned from.
+
+    Attributes:
+        known: Interactions to fit on, of all users of the snapshot; some of them may have none.
+        questions: None of their answers is in ``known``.
+    """
+
+    known: Interactions
+    questions: Questions
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The stages of a test.
+
+    Attributes:
+        lessons: For a ranker to learn from.
+        validation: To choose by.
+        test: Looked at once, when all is chosen.
+        repeats: Whether what is in the history may be an answer.
+        places: How many places of a ranking count.
+        refit: What may be known in a second, laxer test, the validation included; None where there is none.
+    """
+
+    lessons: list[Stage]
+    validation: Stage
+    test: Stage
+    repeats: bool
+    places: int
+    refit: Interactions | None = None
+
+
+def plan(dataset: Dataset, protocol: Protocol, rng: Generator) -> Plan:
+    """Return the stages of ``protocol`` for ``dataset``; ``rng`` draws what is cut."""
+    everything, n_items = dataset.snapshot.interactions, len(dataset.snapshot.items)
+    if protocol is Protocol.LEAVE_ONE_OUT:
+        return _leave_one_out(everything, n_items, rng)
+    assert dataset.test is not None
+    if protocol is Protocol.SPLIT:
+        return _split(everything, dataset.test, n_items, rng)
+    return _sessions(everything, dataset.test, n_items)
+
+
+def ties_shuffled(questions: Questions, rng: Generator) -> Questions:
+    """Return ``questions`` with the interactions of one moment in random order in each history."""
+    histories = questions.histories
+    order = np.lexsort((rng.random(len(histories.all)), histories.all.session, histories.users()))
+    rows = chosen(histories.all, order)
+    rows.timestamp_s[:] = histories.all.timestamp_s
+    return Questions(Interactions(histories.indptr, rows), questions.relevant)
+
+
+def _leave_one_out(everything: Interactions, n_items: int, rng: Generator) -> Plan:
+    past = _part(everything, _from_end(everything) >= 2)
+    fold = rng.integers(0, FOLDS, past.n_users)
+    lessons = []
+    for k in range(LESSONS):
+        mine = of_users(past, np.flatnonzero(fold == k))
+        lessons.append(Stage(_part(past, fold[past.users()] != k), _last_places(mine, range(LAST_PLACES), n_items)))
+    all_but_last = _part(everything, _from_end(everything) >= 1)
+    return Plan(
+        lessons,
+        Stage(past, _last_places(all_but_last, range(1), n_items)),
+        Stage(past, _last_places(everything, range(1), n_items)),
+        repeats=False,
+        places=10,
+        refit=all_but_last,
+    )
+
+
+def _split(everything: Interactions, test: Questions, n_items: int, rng: Generator) -> Plan:
+    known, validation = _cut(everything, n_items, rng)
+    earlier, lesson = _cut(known, n_items, rng)
+    return Plan([Stage(earlier, lesson)], Stage(known, validation), Stage(everything, test), repeats=False, places=20)
+
+
+def _sessions(everything: Interactions, test: Questions, n_items: int) -> Plan:
+    first, second = (int(everything.n_users * (1 - share * LAST_SESSIONS_SHARE)) for share in (2, 1))
+    session = everything.users()
+    stages = [
+        Stage(
+            _part(everything, session < start),
+            _last_places(of_users(everything, np.arange(start, end)), None, n_items),
+        )
+        for start, end in ((first, second), (second, everything.n_users))
+    ]
+    return Plan(stages[:1], stages[1], Stage(everything, test), repeats=True, places=20)
+
+
+def _cut(interactions: Interactions, n_items: int, rng: Generator) -> tuple[Interactions, Questions]:
+    """Return what is left when a share of each user's interactions is taken, and the questions for what was."""
+    taken = rng.random(len(interactions.all)) < HELD_OUT_SHARE
+    left = _part(interactions, ~taken)
+    user, item = interactions.users()[taken], interactions.all.item[taken]
+    again = np.isin(user.astype(np.int64) * n_items + item, left.users().astype(np.int64) * n_items + left.all.item)
+    user, item = user[~again], item[~again]
+    has_history = np.diff(left.indptr)[user] > 0
+    asked, question = np.unique(user[has_history], return_inverse=True)
+    return left, Questions(of_users(left, asked), relevance(question, item[has_history], len(asked), n_items))
+
+
+def _last_places(interactions: Interactions, places: range | None, n_items: int) -> Questions:
+    """Return the questions for the items at ``places``, counted from the last one; for all but the first where None."""
+    from_end, length = _from_end(interactions), np.diff(interactions.indptr)
+    has_history = from_end < np.repeat(length, length) - 1
+    wanted = has_history if places is None else has_history & np.isin(from_end, places)
+    at = np.flatnonzero(wanted)
+    start = interactions.indptr[interactions.users()[at]]
+    indptr = np.concatenate([[0], np.cumsum(at - start)]).astype(np.int64)
+    rows = np.repeat(start - indptr[:-1], at - start) + np.arange(indptr[-1])
+    target = interactions.all.item[at]
+    return Questions(
+        Interactions(indptr, chosen(interactions.all, rows)), relevance(np.arange(len(at)), target, len(at), n_items)
+    )
+
+
+def _from_end(interactions: Interactions) -> NDArray[np.int64]:
+    """Return how many interactions of the same user come after each."""
+    return np.repeat(interactions.indptr[1:], np.diff(interactions.indptr)) - np.arange(len(interactions.all)) - 1
+
+
+def _part(interactions: Interactions, keep: NDArray[np.bool_]) -> Interactions:
+    """Return the rows where ``keep``, of the same users."""
+    counts = np.bincount(interactions.users()[keep], minlength=interactions.n_users)
+    return Interactions(np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), chosen(interactions.all, keep))
