@@ -52,10 +52,11 @@ def test_a_snapshot_of_a_newer_format_is_refused(folder: Path) -> None:
 
 
 def test_the_latest_snapshot_is_the_one_that_is_named_so(tmp_path: Path) -> None:
+    first = snapshot(tmp_path, [event("one", "apple")], [])
+    snapshot(tmp_path, [event("two", "apple")], [])
     layout = Layout(tmp_path)
-    for name in ("one", "two"):
-        snapshot(layout.snapshots / name, [event(name, "apple")], [])
-    layout.latest_snapshot.write_text("one\n")
+    assert Snapshot.latest(layout).users.ids() == ["one", "two"]
+    layout.latest_snapshot.write_text(f"{first.manifest.snapshot_hash}\n")
     assert Snapshot.latest(layout).users.ids() == ["one"]
 
 

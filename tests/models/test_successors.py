@@ -5,7 +5,13 @@ from models.successors import Successors, SuccessorsSettings
 from tests.worlds import NOW, event, item, snapshot
 
 ITEMS = [item(name) for name in "abc"]
-PLAIN = {"own_exponent": 0, "neighbour_exponent": 0, "pair_half_life_days": 1e9, "half_life_days": 1e9}
+PLAIN = {
+    "own_exponent": 0,
+    "neighbour_exponent": 0,
+    "pair_half_life_days": 1e9,
+    "gap_half_life_days": 1e9,
+    "half_life_days": 1e9,
+}
 
 
 def fitted(folder, events, **config):
@@ -52,6 +58,12 @@ def test_an_old_pair_counts_half_after_its_half_life(tmp_path):
     table = ties(fitted(tmp_path, events, pair_half_life_days=10))
 
     assert table[0][2] / table[0][1] == pytest.approx(0.5, rel=1e-3)
+
+
+def test_a_pair_with_time_between_counts_half_after_its_half_life(tmp_path):
+    table = ties(fitted(tmp_path, chain(), distance_decay=1, gap_half_life_days=1))
+
+    assert table == [[0, 0.25, 0.125], [0, 0, 0.25], [0, 0, 0]]
 
 
 def test_the_exponents_take_company_and_popularity_away(tmp_path):

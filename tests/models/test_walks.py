@@ -4,7 +4,13 @@ import pytest
 from models.walks import Walks, WalksSettings
 from tests.worlds import NOW, event, item, snapshot
 
-PLAIN = {"backward": 1, "popularity_exponent": 0, "pair_half_life_days": 1e9, "half_life_days": 1e9}
+PLAIN = {
+    "backward": 1,
+    "popularity_exponent": 0,
+    "pair_half_life_days": 1e9,
+    "gap_half_life_days": 1e9,
+    "half_life_days": 1e9,
+}
 ALL = np.arange(3, dtype=np.int32)
 
 

@@ -163,7 +163,7 @@ def test_a_catalog_without_attributes_is_enough(tmp_path: Path) -> None:
 def test_the_latest_published_items_fill_the_list_first(tmp_path: Path) -> None:
     days = {"old": 3, "new": 1, "middle": 2}
     items = [item(name, published_at=NOW - timedelta(days=d)) for name, d in days.items()]
-    world = snapshot(tmp_path / "snapshot", [], [*items, item("undated")])
+    world = snapshot(tmp_path / "snapshot", [event("ann", "z-unlisted")], [*items, item("undated")])
     popularity = Popularity.fit(world, PopularitySettings(), np.random.default_rng(0))
     pipeline = Pipeline(Bundle.of(world, [popularity], "popularity", NOW, "test"), Recipes.read(BUILT_IN))
     ranking = pipeline.rank(Query(History.empty(), NOW))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from features.layout import Layout
+from features.snapshot import Snapshot
 from models.bundle import Bundle
 from tests.training.conftest import Command
 from training.backtest import METRICS, PLACES
@@ -74,7 +75,7 @@ def test_a_run_keeps_what_a_person_wants_to_see(layout: Layout, command: Command
     assert json.loads((run.artifacts / SETTINGS).read_text()) == {"half_life_days": 30.0}
     assert (run.artifacts / RANKED).is_file()
     assert sorted(path.suffix for path in (run.artifacts / "plots").iterdir()) == [".png", ".png"]
-    assert run.tags["snapshot_hash"] == "0" * 16
+    assert run.tags["snapshot_hash"] == Snapshot.latest(layout).manifest.snapshot_hash
     assert run.tags["bundle_id"] == Bundle.load(run.artifacts / BUNDLE).manifest.bundle_id
 
     import mlflow  # what is not read back by any command is looked at as the pages do
