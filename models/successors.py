@@ -14,7 +14,7 @@ from scipy import sparse
 
 from features.snapshot import Snapshot
 from models.neighbours import NeighbourScorer, NeighbourSettings, divided, strongest
-from models.scorer import event_weights, interaction_weights
+from models.scorer import DAY_S, event_weights, interaction_weights
 
 
 class SuccessionSettings(NeighbourSettings):
@@ -28,6 +28,8 @@ class SuccessionSettings(NeighbourSettings):
     """A pair counts 1 / log2(1 + length of the history) to this power: who chooses a lot, tells less by each pair."""
     pair_half_life_days: PositiveFloat = 3650.0
     """Age, at the time of the snapshot, at which a pair counts half."""
+    gap_half_life_days: PositiveFloat = 3650.0
+    """Time between the two interactions of a pair with which it counts half."""
     repeats: bool = False
     """Whether an item may be its own successor."""
 
@@ -69,7 +71,8 @@ def succession(snapshot: Snapshot, config: SuccessionSettings) -> sparse.csr_mat
 
     Row ``i``, column ``j`` is the sum over all pairs of an interaction with ``i`` and a later one of the same person
     with ``j``. With ``d`` interactions from the one to the other, a pair counts the weight of the later one, halved
-    every ``pair_half_life_days``, times ``distance_decay ** (d - 1) / log2(1 + length) ** length_exponent``.
+    every ``pair_half_life_days`` of its age and every ``gap_half_life_days`` between the two, times
+    ``distance_decay ** (d - 1) / log2(1 + length) ** length_exponent``.
     """
     manifest, rows = snapshot.manifest, snapshot.interactions.all
     weights = event_weights(manifest.event_types, manifest.settings.event_weights)
@@ -80,6 +83,8 @@ def succession(snapshot: Snapshot, config: SuccessionSettings) -> sparse.csr_mat
         indptr,
         np.ascontiguousarray(rows.item),
         np.maximum(weight, 0),
+        np.ascontiguousarray(rows.timestamp_s),
+        config.gap_half_life_days * DAY_S,
         config.distance,
         config.distance_decay,
         config.length_exponent,
@@ -102,7 +107,7 @@ def _place(indptr: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 @njit(cache=True)
-def _pairs(indptr, item, weight, distance, decay, length_exponent, repeats, n_pairs):  # type: ignore[no-untyped-def]
+def _pairs(indptr, item, weight, timestamp_s, gap_half_life_s, distance, decay, length_exponent, repeats, n_pairs):  # type: ignore[no-untyped-def]
     first, later = np.empty(n_pairs, np.int32), np.empty(n_pairs, np.int32)
     value = np.empty(n_pairs, np.float32)
     n = 0
@@ -113,6 +118,7 @@ def _pairs(indptr, item, weight, distance, decay, length_exponent, repeats, n_pa
             for before in range(max(start, at - distance), at):
                 if weight[before] > 0 and weight[at] > 0 and (repeats or item[before] != item[at]):
                     first[n], later[n] = item[before], item[at]
-                    value[n] = share * weight[at] * decay ** (at - before - 1)
+                    gap = (timestamp_s[at] - timestamp_s[before]) / gap_half_life_s
+                    value[n] = share * weight[at] * decay ** (at - before - 1) * 0.5**gap
                     n += 1
     return first[:n], later[:n], value[:n]

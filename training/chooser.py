@@ -20,6 +20,7 @@ from features.snapshot import Snapshot
 from models.blend import BlendSettings
 from models.item_to_item import ItemToItem, ItemToItemSettings
 from models.linear_item_model import LinearItemModel, LinearItemModelSettings
+from models.own_frequency import OwnFrequency, OwnFrequencySettings
 from models.popularity import Popularity, PopularitySettings
 from models.scorer import Scorer
 from models.successors import Successors, SuccessorsSettings
@@ -55,11 +56,13 @@ class Data:
     Attributes:
         repeats: Whether an item of the history may be an answer.
         ordered: Whether the order of a history tells anything.
+        timed: Whether times tell anything beyond the order.
         span_days: From the first interaction to the last.
     """
 
     repeats: bool
     ordered: bool
+    timed: bool
     span_days: float
 
 
@@ -80,7 +83,12 @@ class Choice:
 
 def _history(trial: BaseTrial, data: Data) -> dict[str, Any]:
     decay = trial.suggest_float("step_decay", 0.3, 1.0) if data.ordered else 1.0
-    return {"step_decay": decay, "recent_interactions": 50 if data.ordered else 1000}
+    return {"step_decay": decay, "recent_interactions": 50 if data.ordered else 1000, **_half_life(trial, data, "")}
+
+
+def _half_life(trial: BaseTrial, data: Data, of: str) -> dict[str, Any]:
+    name = f"{of}half_life_days"
+    return {name: trial.suggest_float(name, 1.0, 10_000.0, log=True)} if data.timed else {}
 
 
 def _succession(trial: BaseTrial, data: Data) -> dict[str, Any]:
@@ -89,6 +97,7 @@ def _succession(trial: BaseTrial, data: Data) -> dict[str, Any]:
         "distance_decay": trial.suggest_float("distance_decay", 0.4, 1.0) if data.ordered else 1.0,
         "distance": 20 if data.ordered else 100,
         "length_exponent": trial.suggest_float("length_exponent", 0.0, 2.0),
+        **_half_life(trial, data, "gap_"),
         "pair_half_life_days": data.span_days * trial.suggest_float("pair_half_life_spans", 0.1, 10.0, log=True),
     }
 
@@ -146,6 +155,11 @@ def _titles(trial: BaseTrial, data: Data) -> Settings:
     )
 
 
+def _own_frequency(trial: BaseTrial, data: Data) -> Settings:
+    unit = 1.0 if data.timed else STEP_DAYS
+    return OwnFrequencySettings(half_life_days=unit * trial.suggest_float("half_life", 0.5, 50.0, log=True))
+
+
 def _popularity(trial: BaseTrial, data: Data) -> Settings:
     return PopularitySettings(half_life_days=data.span_days * trial.suggest_float("spans", 0.02, 2.0, log=True))
 
@@ -156,13 +170,17 @@ PARTS: Final[dict[str, Part]] = {
     ItemToItem.name: Part(ItemToItem.fit, _item_to_item, 70, lambda data: not data.ordered),
     Walks.name: Part(Walks.fit, _walks, 100),
     Titles.name: Part(Titles.fit, _titles, 50),
+    OwnFrequency.name: Part(OwnFrequency.fit, _own_frequency, 20, lambda data: data.repeats),
     Popularity.name: Part(Popularity.fit, _popularity, 10),
 }
 """What a blend may be made of, by name."""
 
+STEP_DAYS: Final = 1 / 86_400
+"""What lies between two interactions of which only the order is known."""
+
 BLENDS: Final = tuple(
     BlendSettings(objective="lambdarank", candidates={}, leaves=leaves, trees=trees, learning_rate=rate, least_rows=200)
-    for leaves, trees, rate in ((15, 100, 0.05), (31, 80, 0.1), (31, 160, 0.05))
+    for leaves, trees, rate in ((15, 100, 0.05), (15, 250, 0.05), (31, 100, 0.1))
 )
 """The blends to choose from; the ``candidates`` are filled in."""
 

@@ -67,10 +67,12 @@ class Dataset:
         snapshot: All that is given to learn from; of leave-one-out, all there is. A person's interactions are in their
             order, one second apart at least; those of one moment share a ``session``.
         test: The questions of the given test part; None where it is to be cut from the snapshot.
+        timed: Whether the times are real; where not, they tell the order alone.
     """
 
     snapshot: Snapshot
     test: Questions | None
+    timed: bool
 
 
 def read(folder: Path, protocol: Protocol, ids_only: bool, workshop: Path, rng: Generator) -> Dataset:
@@ -91,7 +93,7 @@ def read(folder: Path, protocol: Protocol, ids_only: bool, workshop: Path, rng: 
     person = "session_id" if protocol is Protocol.SESSIONS else "user_id"
     main = "interactions.parquet" if protocol is Protocol.LEAVE_ONE_OUT else "train.parquet"
     rows = _table(folder / main, person, "item_id").rename({person: "user_id"})
-    test = None
+    timed, test = _has_times(rows), None
     if protocol is Protocol.SPLIT:
         test = _table(folder / "test.parquet", "user_id", "item_id")
     elif protocol is Protocol.SESSIONS:
@@ -111,11 +113,11 @@ def read(folder: Path, protocol: Protocol, ids_only: bool, workshop: Path, rng: 
     )
     snapshot = _snapshot(coded, catalog, workshop)
     if test is None:
-        return Dataset(snapshot, None)
+        return Dataset(snapshot, None, timed)
     known = item_code.with_columns(item=pl.Series(snapshot.items.indices(item_code["code"]), dtype=pl.Int32))
     if protocol is Protocol.SESSIONS:
-        return Dataset(snapshot, _next_item_questions(test, known, len(snapshot.items)))
-    return Dataset(snapshot, _split_questions(test, known, user_code, snapshot))
+        return Dataset(snapshot, _next_item_questions(test, known, len(snapshot.items)), timed)
+    return Dataset(snapshot, _split_questions(test, known, user_code, snapshot), timed)
 
 
 def of_users(interactions: Interactions, users: np.ndarray) -> Interactions:
@@ -168,7 +170,7 @@ def _ordered(rows: pl.DataFrame) -> pl.DataFrame:
     """Return ``rows`` with ``second``, increasing by 1 or more within each user, and ``moment``, equal within a tie."""
     rows = rows.with_row_index("line")
     rows = rows.sort("user", "position" if "position" in rows.columns else "line")
-    if "timestamp" not in rows.columns or rows["timestamp"].null_count() == len(rows):
+    if not _has_times(rows):
         return rows.with_columns(second=pl.int_range(pl.len()), moment=pl.int_range(pl.len()))
     second = pl.col("timestamp").dt.epoch("s") - int(EPOCH.timestamp())
     known = second.forward_fill().backward_fill().over("user").fill_null(second.median().cast(pl.Int64))
@@ -176,6 +178,10 @@ def _ordered(rows: pl.DataFrame) -> pl.DataFrame:
     # s_k = max(m_k, s_(k-1) + 1) is, with n_k = m_k - k, the running maximum of n plus k.
     place = pl.int_range(pl.len()).over("user")
     return rows.with_columns(second=(pl.col("moment") - place).cum_max().over("user") + place)
+
+
+def _has_times(rows: pl.DataFrame) -> bool:
+    return "timestamp" in rows.columns and rows["timestamp"].null_count() < len(rows)
 
 
 def _snapshot(rows: pl.DataFrame, catalog: pl.DataFrame, workshop: Path) -> Snapshot:
