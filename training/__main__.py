@@ -18,6 +18,10 @@ from features.layout import Layout
 
 # Commands import what they need when they are called: some of it takes seconds, and `--help` needs none.
 
+# There is a process for each core: more threads than that would only wait for each other. Read when numpy is imported.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False)
 output = Console(highlight=False)
 

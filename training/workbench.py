@@ -100,8 +100,8 @@ def processes(number: int) -> Executor:
     """
     if number == 1:
         return ThreadPoolExecutor(1)
-    # Ctrl+C reaches every process of the terminal; the one that waits for the others stops them.
-    return ProcessPoolExecutor(number, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN))
+    # Ctrl+C reaches every process of the terminal. It ends these at once, so that nobody waits for them to get ready.
+    return ProcessPoolExecutor(number, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_DFL))
 
 
 class Workbench:
