@@ -36,6 +36,8 @@ SCORERS: Final = {
     "walks": "models.walks:Walks",
     "linear": "models.linear_item_model:LinearItemModel",
     "titles": "models.titles:Titles",
+    "values": "models.values:Values",
+    "analogies": "models.analogies:Analogies",
     "blend": "models.blend:Blend",
 }
 """Every way to score that a bundle may carry, by name. Only what it does carry is imported: all would take seconds."""

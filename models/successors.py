@@ -59,11 +59,16 @@ class Successors(NeighbourScorer):
     @classmethod
     def fit(cls, snapshot: Snapshot, config: SuccessorsSettings, rng: Generator) -> Self:
         """Return the successors of the items of ``snapshot``."""
-        ties = succession(snapshot, config)
-        own, neighbour = sums(ties)
-        ties = divided(ties, own**config.own_exponent, neighbour**config.neighbour_exponent)
+        ties = weighed_succession(snapshot, config)
         weights = event_weights(snapshot.manifest.event_types, snapshot.manifest.settings.event_weights)
         return cls(config, weights, **strongest(ties, config.neighbours))
+
+
+def weighed_succession(snapshot: Snapshot, config: SuccessorsSettings) -> sparse.csr_matrix:
+    """Return ``succession``, divided by powers of the sums of its rows and of its columns."""
+    ties = succession(snapshot, config)
+    own, neighbour = sums(ties)
+    return divided(ties, own**config.own_exponent, neighbour**config.neighbour_exponent)
 
 
 def succession(snapshot: Snapshot, config: SuccessionSettings) -> sparse.csr_matrix:

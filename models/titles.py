@@ -43,7 +43,7 @@ class Titles(NeighbourScorer):
     @classmethod
     def fit(cls, snapshot: Snapshot, config: TitlesSettings, rng: Generator) -> Self:
         """Return the likeness of the titles of the catalog of ``snapshot``; none where none are alike."""
-        vectors = _vectors(snapshot.catalog["title"].fill_null("").to_list(), config)
+        vectors = title_vectors(snapshot, config)
         # One neighbour more, since each title resembles itself most.
         ties = strongest_products(vectors, vectors.T.tocsr(), config.neighbours + 1)
         ties = (ties - sparse.diags(ties.diagonal())).tocsr()
@@ -51,8 +51,9 @@ class Titles(NeighbourScorer):
         return cls(config, weights, **strongest(ties, config.neighbours))
 
 
-def _vectors(titles: list[str], config: TitlesSettings) -> sparse.csr_matrix:
-    """Return the TF-IDF vector of each title, of length 1 or 0; shape (items, terms)."""
+def title_vectors(snapshot: Snapshot, config: TitlesSettings) -> sparse.csr_matrix:
+    """Return the TF-IDF vector of each item's title, of length 1 or 0; shape (items, terms)."""
+    titles = snapshot.catalog["title"].fill_null("").to_list()
     vectorizer = TfidfVectorizer(
         ngram_range=(1, config.words),
         min_df=config.fewest_titles,

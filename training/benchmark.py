@@ -175,7 +175,14 @@ class Benchmark:
         manifest = snapshot.manifest
         first, last = manifest.first_event_at, manifest.last_event_at
         span_days = max(1.0, (last - first).total_seconds() / DAY_S) if first and last else 1.0
-        data = Data(self._plan.repeats, self._protocol is not Protocol.SPLIT, self._dataset.timed, span_days)
+        titles = snapshot.catalog["title"]
+        data = Data(
+            repeats=self._plan.repeats,
+            ordered=self._protocol is not Protocol.SPLIT,
+            timed=self._dataset.timed,
+            described=bool(manifest.dimensions) or titles.null_count() < len(titles),
+            span_days=span_days,
+        )
         questions = self._plan.validation.questions.sample(QUESTIONS_ALONE, rng)
         answerable = np.flatnonzero(np.diff(questions.relevant.indptr))
         questions = Questions(of_users(questions.histories, answerable), questions.relevant[answerable])

@@ -17,6 +17,7 @@ from evaluation.ranking_metrics import NO_ITEM, Judged
 from features.interactions import IntArray
 from features.settings import Settings
 from features.snapshot import Snapshot
+from models.analogies import Analogies, AnalogiesSettings
 from models.blend import BlendSettings
 from models.item_to_item import ItemToItem, ItemToItemSettings
 from models.linear_item_model import LinearItemModel, LinearItemModelSettings
@@ -25,6 +26,7 @@ from models.popularity import Popularity, PopularitySettings
 from models.scorer import Scorer
 from models.successors import Successors, SuccessorsSettings
 from models.titles import Titles, TitlesSettings
+from models.values import Values, ValuesSettings
 from models.walks import Walks, WalksSettings
 from training.datasets import Questions
 from training.lessons import asked_at
@@ -57,12 +59,14 @@ class Data:
         repeats: Whether an item of the history may be an answer.
         ordered: Whether the order of a history tells anything.
         timed: Whether times tell anything beyond the order.
+        described: Whether items have titles or values.
         span_days: From the first interaction to the last.
     """
 
     repeats: bool
     ordered: bool
     timed: bool
+    described: bool
     span_days: float
 
 
@@ -155,6 +159,20 @@ def _titles(trial: BaseTrial, data: Data) -> Settings:
     )
 
 
+def _values(trial: BaseTrial, data: Data) -> Settings:
+    return ValuesSettings(
+        **_history(trial, data), largest_share=trial.suggest_float("largest_share", 0.02, 0.3, log=True)
+    )
+
+
+def _analogies(trial: BaseTrial, data: Data) -> Settings:
+    return AnalogiesSettings(
+        **_successors(trial, data).model_dump(),
+        values_weight=trial.suggest_float("values_weight", 0.0, 1.0),
+        likeness_weight=trial.suggest_float("likeness_weight", 0.1, 1.0, log=True),
+    )
+
+
 def _own_frequency(trial: BaseTrial, data: Data) -> Settings:
     unit = 1.0 if data.timed else STEP_DAYS
     return OwnFrequencySettings(half_life_days=unit * trial.suggest_float("half_life", 0.5, 50.0, log=True))
@@ -169,7 +187,9 @@ PARTS: Final[dict[str, Part]] = {
     LinearItemModel.name: Part(LinearItemModel.fit, _linear, 70),
     ItemToItem.name: Part(ItemToItem.fit, _item_to_item, 70, lambda data: not data.ordered),
     Walks.name: Part(Walks.fit, _walks, 100),
-    Titles.name: Part(Titles.fit, _titles, 50),
+    Titles.name: Part(Titles.fit, _titles, 50, lambda data: data.described),
+    Values.name: Part(Values.fit, _values, 20, lambda data: data.described),
+    Analogies.name: Part(Analogies.fit, _analogies, 70, lambda data: data.ordered and data.described),
     OwnFrequency.name: Part(OwnFrequency.fit, _own_frequency, 20, lambda data: data.repeats),
     Popularity.name: Part(Popularity.fit, _popularity, 10),
 }

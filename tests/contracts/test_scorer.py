@@ -11,17 +11,26 @@ from hypothesis import strategies as st
 
 from features.interactions import History
 from features.snapshot import Snapshot
+from models.analogies import Analogies
 from models.bundle import settings_class
 from models.linear_item_model import LinearItemModel
 from models.scorer import Scorer
 from models.successors import Successors
 from models.titles import Titles
+from models.values import Values
 from models.walks import Walks
 from tests.worlds import NOW, event, item, snapshot
 from training.fit import MODELS, BlendedSettings
 
 MODEL_NAMES = tuple(MODELS)
-PARTS: tuple[type[Successors | LinearItemModel | Walks | Titles], ...] = (Successors, LinearItemModel, Walks, Titles)
+PARTS: tuple[type[Successors | LinearItemModel | Walks | Titles | Values | Analogies], ...] = (
+    Successors,
+    LinearItemModel,
+    Walks,
+    Titles,
+    Values,
+    Analogies,
+)
 """Scorers that are fitted as parts of a blend alone."""
 NAMES = (*MODEL_NAMES, *(part.name for part in PARTS))
 CLUBS = 2

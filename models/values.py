@@ -1,0 +1,59 @@
+"""What has the same values: brand, category, colour and whatever else the catalog tells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+import numpy as np
+from numpy.random import Generator
+from pydantic import Field
+from scipy import sparse
+
+from features.snapshot import Snapshot
+from models.neighbours import NeighbourScorer, NeighbourSettings, strongest, strongest_products
+from models.scorer import event_weights
+
+
+class ValuesSettings(NeighbourSettings):
+    """Which values tell anything."""
+
+    largest_share: float = Field(default=0.2, gt=0, le=1)
+    """A value of a larger share of the items says nothing."""
+
+
+@dataclass(frozen=True)
+class Values(NeighbourScorer):
+    """Scores an item by the rare values it shares with the history: the cosine of their vectors of values.
+
+    A value that ``k`` of ``n`` items have weighs ``log(n / k)``. It knows an item from the moment that it is in the
+    catalog.
+    """
+
+    name: ClassVar[str] = "values"
+    reason_kind: ClassVar[str] = "similar"
+    reason_texts: ClassVar[tuple[str, str]] = ("Of the same kind as {0}.", "Of the same kind as {0} and {1}.")
+
+    config: ValuesSettings
+
+    @classmethod
+    def fit(cls, snapshot: Snapshot, config: ValuesSettings, rng: Generator) -> Self:
+        """Return the likeness of the items of ``snapshot``; none where the catalog has no dimensions."""
+        vectors = value_vectors(snapshot, config.largest_share)
+        # One neighbour more, since each item resembles itself most.
+        ties = strongest_products(vectors, vectors.T.tocsr(), config.neighbours + 1)
+        ties = (ties - sparse.diags(ties.diagonal())).tocsr()
+        weights = event_weights(snapshot.manifest.event_types, snapshot.manifest.settings.event_weights)
+        return cls(config, weights, **strongest(ties, config.neighbours))
+
+
+def value_vectors(snapshot: Snapshot, largest_share: float) -> sparse.csr_matrix:
+    """Return each item's values of all dimensions, weighed by rarity, of length 1 or 0; shape (items, values)."""
+    n_items = len(snapshot.items)
+    tables = [snapshot.item_values(dimension) for dimension in snapshot.manifest.dimensions]
+    has = sparse.hstack(tables, "csr", np.float32) if tables else sparse.csr_matrix((n_items, 0), dtype=np.float32)
+    count = np.asarray(has.sum(axis=0)).ravel()
+    telling = (count > 1) & (count <= largest_share * n_items)
+    weighed = has[:, telling] @ sparse.diags(np.log(n_items / count[telling]))
+    length = np.sqrt(np.asarray(weighed.power(2).sum(axis=1)).ravel())
+    return sparse.csr_matrix(sparse.diags(1 / np.where(length > 0, length, 1)) @ weighed, dtype=np.float32)
