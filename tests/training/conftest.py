@@ -12,6 +12,7 @@ import pytest
 
 from features.command_line import run
 from features.layout import Layout
+from tests import worlds
 from training.__main__ import app
 from training.tracking import Tracking
 
