@@ -54,14 +54,12 @@ def _make_champion(layout: Layout, progress: Progress) -> None:
     tracking_made = threading.Thread(target=_make_tracking, args=(layout,), daemon=True)
     tracking_made.start()
 
-    from features.__main__ import build_command, complete_journey_command
-    from features.snapshot import Snapshot
-
     if not layout.latest_snapshot.is_file():
-        complete_journey_command(var=layout.root)
-        build_command(var=layout.root)
+        _features("import", "complete-journey", "--var", str(layout.root))
+        _features("build", "--var", str(layout.root))
     tracking_made.join()
 
+    from features.snapshot import Snapshot
     from training.promote import promote
     from training.report import comparison
     from training.tracking import CHALLENGER, CHAMPION
@@ -82,6 +80,13 @@ def _make_champion(layout: Layout, progress: Progress) -> None:
         console.print(sentence, soft_wrap=True)
     if not verdict.promote:
         raise Unavailable("There is nothing to serve: the model did not pass. See why above.")
+
+
+def _features(*arguments: str) -> None:
+    """Run a command of ``features`` in a process of its own, so that its memory is free again when it ends."""
+    done = subprocess.run([sys.executable, "-m", "features", *arguments], check=False)
+    if done.returncode:
+        sys.exit(done.returncode)
 
 
 def _make_tracking(layout: Layout) -> None:
