@@ -42,12 +42,14 @@ class Part:
         fit: Returns it, fitted.
         space: Returns settings that a trial suggests, given the data.
         candidates: How many items it proposes.
+        start: Values that often do well, of what the space varies: the first trial.
         suits: Whether it makes sense, given the data.
     """
 
     fit: Fit
     space: Callable[[BaseTrial, Data], Settings]
     candidates: int
+    start: Mapping[str, float]
     suits: Callable[[Data], bool] = lambda data: True
 
 
@@ -182,16 +184,46 @@ def _popularity(trial: BaseTrial, data: Data) -> Settings:
     return PopularitySettings(half_life_days=data.span_days * trial.suggest_float("spans", 0.02, 2.0, log=True))
 
 
+_HISTORY: Final = {"step_decay": 0.6, "half_life_days": 1_000.0}
+_SUCCESSION: Final = {
+    **_HISTORY,
+    "distance_decay": 0.7,
+    "length_exponent": 1.0,
+    "gap_half_life_days": 300.0,
+    "pair_half_life_spans": 2.0,
+    "own_exponent": 0.4,
+    "neighbour_exponent": 0.05,
+}
+_WALKS: Final = {
+    **_SUCCESSION,
+    "distance_decay": 0.8,
+    "length_exponent": 0.1,
+    "pair_half_life_spans": 0.5,
+    "backward": 0.8,
+    "popularity_exponent": 0.3,
+    "steps": 3,
+}
+_LINEAR: Final = {**_HISTORY, "past_decay": 0.5, "future_decay": 0.5, "length_exponent": 0.2, "ridge": 45.0}
+_ANALOGIES: Final = {**_SUCCESSION, "values_weight": 0.2, "likeness_weight": 0.5}
+
 PARTS: Final[dict[str, Part]] = {
-    Successors.name: Part(Successors.fit, _successors, 70, lambda data: data.ordered),
-    LinearItemModel.name: Part(LinearItemModel.fit, _linear, 70),
-    ItemToItem.name: Part(ItemToItem.fit, _item_to_item, 70, lambda data: not data.ordered),
-    Walks.name: Part(Walks.fit, _walks, 100),
-    Titles.name: Part(Titles.fit, _titles, 50, lambda data: data.described),
-    Values.name: Part(Values.fit, _values, 20, lambda data: data.described),
-    Analogies.name: Part(Analogies.fit, _analogies, 70, lambda data: data.ordered and data.described),
-    OwnFrequency.name: Part(OwnFrequency.fit, _own_frequency, 20, lambda data: data.repeats),
-    Popularity.name: Part(Popularity.fit, _popularity, 10),
+    Successors.name: Part(Successors.fit, _successors, 70, _SUCCESSION, lambda data: data.ordered),
+    LinearItemModel.name: Part(LinearItemModel.fit, _linear, 70, _LINEAR),
+    ItemToItem.name: Part(
+        ItemToItem.fit,
+        _item_to_item,
+        70,
+        {"own_exponent": 0.7, "neighbour_exponent": 0.3},
+        lambda data: not data.ordered,
+    ),
+    Walks.name: Part(Walks.fit, _walks, 100, _WALKS),
+    Titles.name: Part(
+        Titles.fit, _titles, 50, {**_HISTORY, "words": 2, "largest_share": 0.2}, lambda data: data.described
+    ),
+    Values.name: Part(Values.fit, _values, 20, {**_HISTORY, "largest_share": 0.1}, lambda data: data.described),
+    Analogies.name: Part(Analogies.fit, _analogies, 70, _ANALOGIES, lambda data: data.ordered and data.described),
+    OwnFrequency.name: Part(OwnFrequency.fit, _own_frequency, 20, {"half_life": 2.0}, lambda data: data.repeats),
+    Popularity.name: Part(Popularity.fit, _popularity, 10, {"spans": 0.1}),
 }
 """What a blend may be made of, by name."""
 
@@ -219,6 +251,7 @@ def best_settings(
         return float(ranking_metrics.ndcg(judged_alone(scorer, questions, data.repeats, 20), 20).mean())
 
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
+    study.enqueue_trial(dict(part.start))
     study.optimize(
         ndcg, trials, callbacks=[lambda study, _: study.stop() if monotonic() > deadline else None], catch=()
     )
