@@ -172,7 +172,7 @@ def _seal(
         dimensions=tuple(dimensions),
         counts={
             "users": interactions.n_users,
-            "items": len(np.load(new / "items.npy", mmap_mode="r")),
+            "items": len(np.load(new / "items.npy", mmap_mode="r", allow_pickle=False)),
             "items_in_catalog": in_catalog,
             "interactions": len(times),
             "sessions": int(interactions.all.session.max()) + 1,

@@ -113,11 +113,15 @@ class BuyAgain(Scorer):
         return best_first(mine, self.scores(history, mine, now), n)
 
     def reason(self, history: History, item: int, now: datetime) -> Reason | None:
-        """Return that it was bought before, and how often."""
-        baskets = int(self._columns(history, np.array([item], dtype=np.int32), now.timestamp())[0, 0])
+        """Return that it was bought before, how often and how long ago."""
+        columns = self._columns(history, np.array([item], dtype=np.int32), now.timestamp())[0]
+        known = dict(zip(self.feature_names[1:], columns.tolist(), strict=True))
+        baskets, days = int(known["baskets"]), int(known["days_since_last"])
         if baskets == 0:
             return None
-        return Reason("buy_again", "Bought before." if baskets == 1 else f"Bought {baskets} times.", (item,))
+        ago = {0: "within the last day", 1: "a day ago"}.get(days, f"{days} days ago")
+        text = f"Bought {ago}." if baskets == 1 else f"Bought {baskets} times, the last time {ago}."
+        return Reason("buy_again", text, (item,))
 
     def arrays(self) -> Arrays:
         """Return what is usual for each item, and the coefficients."""

@@ -160,8 +160,8 @@ def benchmark_command(
 @app.command("ui")
 def ui_command(port: Annotated[int, typer.Option(help="Where to serve it.")] = 5000, var: Var = DEFAULT_VAR) -> None:
     """Open MLflow's pages on the runs and versions."""
+    from serving.servers import require_free, started
     from training import tracking
-    from training.servers import require_free, started
 
     require_free(port)
     command = tracking.ui_command(tracking.Tracking(Layout(var).mlflow), port)

@@ -20,7 +20,7 @@ from rich.progress import Progress
 from features.command_line import console
 from features.errors import Unavailable
 from features.layout import Layout
-from training.servers import require_free, started
+from serving.servers import require_free, service_command, service_environment, started
 
 BASELINES: Final = ("popularity", "als", "own-frequency")
 MODEL: Final = "blend"
@@ -28,7 +28,6 @@ HOLDOUT_DAYS: Final = 28
 SEED: Final = 0
 CORES: Final = len(os.sched_getaffinity(0))
 REQUEST: Final = {"user_id": "1", "n": 10}
-SERVICE: Final = "serving.service:Attune"
 START_WITHIN_S: Final = 120
 
 
@@ -97,10 +96,9 @@ def _make_tracking(layout: Layout) -> None:
 
 def _serve(layout: Layout, port: int, begun: float) -> None:
     # Households are asked for as of the end of their year: seen from today, all they ever bought has faded.
-    environment = {"ATTUNE_CLOCK": "snapshot", "BENTOML_DO_NOT_TRACK": "True"} | os.environ
-    command = [sys.executable, "-m", "bentoml", "serve", SERVICE, "--port", str(port)]
+    environment = service_environment(layout, {"ATTUNE_CLOCK": "snapshot"} | os.environ)
     url = f"http://localhost:{port}"
-    with started(command, environment | {"ATTUNE_VAR": str(layout.root.resolve())}) as server:
+    with started(service_command(port), environment) as server:
         _wait_until_ready(server, url)
         asked = monotonic()
         answer = _answer(f"{url}/v1/recommend", REQUEST)

@@ -32,8 +32,9 @@ function row(item, detail) {
   return element("li", "", element("span", "", item.title ?? item.item_id), element("small", "", detail));
 }
 
-function bar(share, className = "bar") {
+function bar(share, className = "bar", title = "") {
   const made = element("div", className);
+  made.title = title;
   made.style.width = `${Math.max(1, Math.round(100 * Math.min(1, share)))}%`;
   return made;
 }
@@ -56,14 +57,15 @@ function showProfile(profile) {
   $("recent").replaceChildren(
     ...profile.recent.slice(0, 8).map((item) => row(item, `${item.event_type.replaceAll("_", " ")}, ${date.format(new Date(item.timestamp))}`)),
   );
-  const strongest = Math.max(...profile.affinities.map((like) => like.affinity), 1e-9);
+  const strength = (like) => Math.log1p(like.affinity);
+  const strongest = Math.max(...profile.affinities.map(strength), 1e-9);
   $("likes").replaceChildren(
     ...profile.affinities.map((like) =>
       element(
         "div",
         "like",
         element("span", "", like.value, " ", element("small", "hint", like.dimension.replaceAll("_", " "))),
-        bar(like.affinity / strongest),
+        bar(strength(like) / strongest, "bar", `${like.affinity.toFixed(1)} times as often as usual`),
       ),
     ),
   );

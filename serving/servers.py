@@ -5,11 +5,26 @@ from __future__ import annotations
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
+from typing import Final
 
 from features.errors import InvalidInput, Unavailable
+from features.layout import Layout
+
+SERVICE: Final = "serving.service:Attune"
+
+
+def service_command(port: int) -> list[str]:
+    """Return the command that serves on ``port``."""
+    return [sys.executable, "-m", "bentoml", "serve", SERVICE, "--port", str(port)]
+
+
+def service_environment(layout: Layout, given: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment in which the service answers from ``layout``; ``given`` holds where it says otherwise."""
+    return {"BENTOML_DO_NOT_TRACK": "True", **given, "ATTUNE_VAR": str(layout.root.resolve())}
 
 
 def require_free(port: int) -> None:
