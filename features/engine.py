@@ -49,6 +49,7 @@ def open_engine(settings: EngineSettings, spill: Path) -> Iterator[DuckDB]:
         threads=settings.threads or len(os.sched_getaffinity(0)),
         memory_limit=f"{settings.memory_mb}MiB",
         temp_directory=str(spill),
+        preserve_insertion_order=False,  # every result that is read is put in order by its own expression
     )
     try:
         yield engine

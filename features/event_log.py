@@ -111,6 +111,7 @@ class EventLog:
 
         Raises:
             Unavailable: another process is adding to the history.
+            ValueError: two rows have the same number.
         """
         with self._history_lock() as folder, closing(_duckdb(folder)) as engine:
             staged = folder / "staged.parquet"
@@ -121,7 +122,10 @@ class EventLog:
             known = self.tables(folder)
             engine.execute("CREATE TABLE arrivals AS " + _ARRIVALS, [str(staged)])
             _mark_known(engine, known)
-            ((total, new),) = engine.execute("SELECT count(*), count(*) FILTER (is_new) FROM arrivals").fetchall()
+            counts = "SELECT count(*), count(DISTINCT row), count(*) FILTER (is_new) FROM arrivals"
+            ((total, rows, new),) = engine.execute(counts).fetchall()
+            if rows != total:
+                raise ValueError(f"{total} rows carry only {rows} different numbers; each must have its own.")
             conflicts = engine.sql(_CONFLICTS, params=[str(staged)]).to_arrow_table().cast(NUMBERED)
             files = self._write_days(engine.sql(_NEW, params=[str(staged)]).to_arrow_reader(BATCH_ROWS))
             with transaction(self._database):

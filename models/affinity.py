@@ -19,6 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from features.interactions import History, IntArray
 from features.settings import Settings
 from features.snapshot import Snapshot
+from models.compiled import BOOLS, DOUBLE, FLOATS, INTS, LONGS
 from models.scorer import (
     Arrays,
     Features,
@@ -244,7 +245,7 @@ class Affinity(Scorer):
         return _odds(odds, weight > 0, self.strength, self.indptr, self.values, self.first_value, items)
 
 
-@njit(cache=True)
+@njit((INTS, LONGS, FLOATS, DOUBLE, LONGS, INTS, INTS, FLOATS, DOUBLE), cache=True)
 def _profile(item, time_s, weight, now_s, indptr, values, first_value, share, prior_weight):  # type: ignore[no-untyped-def]
     n_dimensions = len(first_value) - 1
     total = np.zeros(len(share), np.float32)
@@ -269,7 +270,7 @@ def _profile(item, time_s, weight, now_s, indptr, values, first_value, share, pr
     return total, lift, days
 
 
-@njit(cache=True)
+@njit((FLOATS, FLOATS, FLOATS, LONGS, INTS, INTS, INTS), cache=True)
 def _by_dimension(weight, lift, days, indptr, values, first_value, items):  # type: ignore[no-untyped-def]
     n_dimensions = len(first_value) - 1
     out = np.full((len(items), 3 * n_dimensions), np.nan, np.float32)
@@ -287,7 +288,7 @@ def _by_dimension(weight, lift, days, indptr, values, first_value, items):  # ty
     return out
 
 
-@njit(cache=True)
+@njit((FLOATS, BOOLS, FLOATS, LONGS, INTS, INTS, INTS), cache=True)
 def _odds(odds, chosen, strength, indptr, values, first_value, items):  # type: ignore[no-untyped-def]
     out = np.empty(len(items), np.float32)
     for k in range(len(items)):

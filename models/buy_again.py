@@ -18,6 +18,7 @@ from sklearn.linear_model import LogisticRegression
 from features.interactions import History, IntArray, Interactions
 from features.settings import Settings
 from features.snapshot import Snapshot
+from models.compiled import BYTES, DOUBLE, FLOATS, INTS, LONG, LONGS
 from models.scorer import DAY_S, PURCHASE, Arrays, Features, Reason, Scorer, Scores, best_first
 
 FloatArray = NDArray[np.float32]
@@ -116,9 +117,9 @@ class BuyAgain(Scorer):
         """Return that it was bought before, how often and how long ago."""
         columns = self._columns(history, np.array([item], dtype=np.int32), now.timestamp())[0]
         known = dict(zip(self.feature_names[1:], columns.tolist(), strict=True))
-        baskets, days = int(known["baskets"]), int(known["days_since_last"])
-        if baskets == 0:
+        if not known["baskets"]:
             return None
+        baskets, days = int(known["baskets"]), int(known["days_since_last"])
         ago = {0: "within the last day", 1: "a day ago"}.get(days, f"{days} days ago")
         text = f"Bought {ago}." if baskets == 1 else f"Bought {baskets} times, the last time {ago}."
         return Reason("buy_again", text, (item,))
@@ -193,7 +194,7 @@ def _habits(interactions: Interactions, n_items: int, end_s: float, prior: float
     return interval.astype(np.float32), rate.astype(np.float32)
 
 
-@njit(cache=True)
+@njit((INTS, BYTES, LONGS, FLOATS, INTS, INTS, DOUBLE, DOUBLE, FLOATS, FLOATS, LONG), cache=True)
 def _repeats(  # type: ignore[no-untyped-def]
     item, event_type, time_s, quantity, session, wanted, now_s, half_life_s, interval_days, repeat_rate, n_columns
 ):

@@ -18,6 +18,7 @@ from scipy import sparse
 from features.interactions import History, IntArray
 from features.settings import Settings
 from features.snapshot import Snapshot
+from models.compiled import FLOATS, INTS, LONG, LONGS
 from models.scorer import Arrays, Features, Reason, Scorer, Scores, best_first, event_weights, interaction_weights
 
 FloatArray = NDArray[np.float32]
@@ -212,7 +213,7 @@ def _filled(
     )
 
 
-@njit(cache=True)
+@njit((LONGS, INTS, FLOATS, LONGS, INTS, FLOATS, FLOATS, FLOATS, LONG), cache=True)
 def _top_products(  # type: ignore[no-untyped-def]
     left_indptr, left_indices, left_data, right_indptr, right_indices, right_data, left_scale, right_scale, n
 ):
@@ -249,7 +250,7 @@ def _top_products(  # type: ignore[no-untyped-def]
     return indptr, indices[: indptr[n_rows]].copy(), data[: indptr[n_rows]].copy()
 
 
-@njit(cache=True)
+@njit((INTS, FLOATS, LONGS, INTS, FLOATS), cache=True)
 def _spread(mine, weight, indptr, indices, strength):  # type: ignore[no-untyped-def]
     """Return for each item the sum of its strength to each of ``mine``, by ``weight``; shape (items,)."""
     scores = np.zeros(len(indptr) - 1, np.float32)

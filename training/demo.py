@@ -49,14 +49,14 @@ def demo(layout: Layout, port: int, progress: Progress) -> None:
 
 
 def _make_champion(layout: Layout, progress: Progress) -> None:
-    # MLflow takes seconds to import and to make its database; meanwhile the data is read.
-    tracking_made = threading.Thread(target=_make_tracking, args=(layout,), daemon=True)
-    tracking_made.start()
+    # MLflow takes seconds to make its database, and models to be compiled; meanwhile the data is read.
+    made_ready = threading.Thread(target=_make_ready, args=(layout,), daemon=True)
+    made_ready.start()
 
     if not layout.latest_snapshot.is_file():
         _features("import", "complete-journey", "--var", str(layout.root))
         _features("build", "--var", str(layout.root))
-    tracking_made.join()
+    made_ready.join()
 
     from features.snapshot import Snapshot
     from training.promote import promote
@@ -88,7 +88,8 @@ def _features(*arguments: str) -> None:
         sys.exit(done.returncode)
 
 
-def _make_tracking(layout: Layout) -> None:
+def _make_ready(layout: Layout) -> None:
+    import training.fit  # noqa: F401 - compiles what it imports
     from training.tracking import Tracking
 
     Tracking(layout.mlflow)

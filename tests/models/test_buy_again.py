@@ -62,3 +62,19 @@ def test_a_weekly_habit_is_likelier_to_go_on_than_one_purchase_long_ago(tmp_path
     scores = model.scores(history, best, NOW)
     assert scores[0] > 0.9
     assert scores[1] < 0.1
+
+
+def test_the_reason_says_how_often_and_how_long_ago(tmp_path: Path) -> None:
+    events = [
+        event("ann", "tea", 30.0),
+        event("ann", "tea", 12.0),
+        event("ann", "milk", 1.5),
+        event("ann", "salt", 0.5),
+    ]
+    model, ann, ids = fitted(tmp_path / "s", events)
+    said = {name: reason.text for name in ids if (reason := model.reason(ann, ids.index(name), NOW))}
+    assert said == {
+        "tea": "Bought 2 times, the last time 12 days ago.",
+        "milk": "Bought a day ago.",
+        "salt": "Bought within the last day.",
+    }

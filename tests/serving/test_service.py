@@ -121,7 +121,7 @@ def test_similar_items_go_with_the_item_and_leave_it_out(client: TestClient) -> 
 def test_the_catalog_is_shown_item_by_item(client: TestClient) -> None:
     answer = client.get("/v1/items/beer").json()
     assert answer["price"] == 3.0
-    assert answer["dimensions"] == {"kind": ["drink"], "tags": ["cold", "adult"]}
+    assert answer["dimensions"] == {"kind": ["drink"], "tags": ["adult", "cold"]}
     assert client.get("/v1/items/z-unlisted").json()["in_catalog"] is False
     assert client.get("/v1/items/no/thing").json()["error"]["message"] == "There is no item 'no/thing'."
 

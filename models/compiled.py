@@ -1,0 +1,25 @@
+"""The types of what is compiled.
+
+A function that names its types is compiled once, when its module is first imported, and kept on disk: the first request
+of a process does not wait for a compiler, and arrays from memory and from a bundle run the same code.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from numba import types
+
+
+def _read(dtype: types.Type) -> types.Array:
+    """Return the type of a contiguous vector that is only read: one that may be written to is taken as well."""
+    return types.Array(dtype, 1, "C", readonly=True)
+
+
+BOOLS: Final = _read(types.boolean)
+BYTES: Final = _read(types.uint8)
+INTS: Final = _read(types.int32)
+LONGS: Final = _read(types.int64)
+FLOATS: Final = _read(types.float32)
+LONG: Final = types.int64
+DOUBLE: Final = types.float64
