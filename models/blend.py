@@ -148,8 +148,12 @@ class Blend(Scorer):
 
     def candidates(self, history: History, n: int, now: datetime) -> IntArray:
         """Return the ``n`` best of what the parts propose."""
-        pool = proposed(self.parts, self.config.candidates, history, now)
+        pool = self.proposed(history, n, now)
         return best_first(pool, self.scores(history, pool, now), n)
+
+    def proposed(self, history: History, n: int, now: datetime) -> IntArray:
+        """Return what the parts propose, whatever ``n``; ascending."""
+        return proposed(self.parts, self.config.candidates, history, now)
 
     def reason(self, history: History, item: int, now: datetime) -> Reason | None:
         """Return the reason of the part that adds most to the score, of those that have one."""

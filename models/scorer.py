@@ -72,6 +72,10 @@ class Scorer(Protocol):
     def candidates(self, history: History, n: int, now: datetime) -> IntArray:
         """Return at most ``n`` items that score above 0, best first, none twice, never padded."""
 
+    def proposed(self, history: History, n: int, now: datetime) -> IntArray:
+        """Return items among which are the ``candidates``, in any order, none twice; ``scores`` tells them apart."""
+        return self.candidates(history, n, now)
+
     def reason(self, history: History, item: int, now: datetime) -> Reason | None:
         """Return why ``item`` scores above 0, or None where it does not."""
 

@@ -179,9 +179,9 @@ class Pipeline:
         else:
             wanted = n + SPARE_CANDIDATES + len(query.history)
             while True:
-                candidates = scorer.candidates(history, wanted, query.now)
-                items = kept(candidates, filters)[:n]
-                if len(items) == n or len(candidates) < wanted or wanted >= self.n_items:
+                proposed = scorer.proposed(history, wanted, query.now)
+                items = kept(proposed, filters)
+                if len(items) >= n or len(proposed) < wanted or wanted >= self.n_items:
                     break
                 wanted *= 8
         scores = scorer.scores(history, items, query.now)

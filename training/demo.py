@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from time import monotonic, sleep
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console
 from rich.progress import Progress
@@ -21,6 +21,10 @@ from features.command_line import console
 from features.errors import Unavailable
 from features.layout import Layout
 from serving.servers import require_free, service_command, service_environment, started
+
+if TYPE_CHECKING:
+    from training.tracking import Version
+    from training.workbench import Workbench
 
 BASELINES: Final = ("popularity", "als", "own-frequency")
 MODEL: Final = "blend"
@@ -42,13 +46,30 @@ def demo(layout: Layout, port: int, progress: Progress) -> None:
     begun = monotonic()
     if layout.champion.is_file():
         console.print(f"{layout.root} has a champion already; to begin anew, delete that folder.")
+        fitted = None
     else:
-        _make_champion(layout, progress)
-        console.print(f"Made in {monotonic() - begun:.0f} s.")
-    _serve(layout, port, begun)
+        fitted = _fitted(layout, progress)
+    # Households are asked for as of the end of their year: seen from today, all they ever bought has faded.
+    environment = service_environment(layout, {"ATTUNE_CLOCK": "snapshot"} | os.environ)
+    url = f"http://localhost:{port}"
+    with started(service_command(port), environment) as server:
+        if fitted is not None:
+            _promote(*fitted, layout)  # while the service starts
+        _wait_until_ready(server, url)
+        asked = monotonic()
+        answer = _answer(f"{url}/v1/recommend", REQUEST)
+        console.print(
+            f"Household {REQUEST['user_id']} got {len(answer['items'])} recommendations in "
+            f"{1000 * (monotonic() - asked):.0f} ms, {monotonic() - begun:.0f} s after the start.\n"
+            f"See for yourself: [bold]{url}[/] (stop with Ctrl+C)"
+        )
+        status = server.wait()
+    if status > 0:
+        raise Unavailable(f"The service ended with status {status}; it says why above.")
 
 
-def _make_champion(layout: Layout, progress: Progress) -> None:
+def _fitted(layout: Layout, progress: Progress) -> tuple[Workbench, Version]:
+    """Return the challenger, fitted on the data set and compared with the baselines in a printed table."""
     # MLflow takes seconds to make its database, and models to be compiled; meanwhile the data is read.
     made_ready = threading.Thread(target=_make_ready, args=(layout,), daemon=True)
     made_ready.start()
@@ -59,9 +80,8 @@ def _make_champion(layout: Layout, progress: Progress) -> None:
     made_ready.join()
 
     from features.snapshot import Snapshot
-    from training.promote import promote
     from training.report import comparison
-    from training.tracking import CHALLENGER, CHAMPION
+    from training.tracking import CHALLENGER
     from training.workbench import Configuration, Workbench, processes
 
     with processes(CORES) as workers, ThreadPoolExecutor(1) as waiting, progress:
@@ -71,9 +91,15 @@ def _make_champion(layout: Layout, progress: Progress) -> None:
         version, tests[MODEL] = fitting.result()
     bench.tracking.name(version, CHALLENGER)
     Console(highlight=False).print(comparison(tests, bench.backtest, SEED))
-
     challenger = bench.tracking.named(CHALLENGER)
     assert challenger is not None
+    return bench, challenger
+
+
+def _promote(bench: Workbench, challenger: Version, layout: Layout) -> None:
+    from training.promote import promote
+    from training.tracking import CHAMPION
+
     verdict = promote(challenger, bench.tracking.named(CHAMPION), bench, layout, force=False, if_better=False)
     for sentence in verdict.sentences:
         console.print(sentence, soft_wrap=True)
@@ -93,24 +119,6 @@ def _make_ready(layout: Layout) -> None:
     from training.tracking import Tracking
 
     Tracking(layout.mlflow)
-
-
-def _serve(layout: Layout, port: int, begun: float) -> None:
-    # Households are asked for as of the end of their year: seen from today, all they ever bought has faded.
-    environment = service_environment(layout, {"ATTUNE_CLOCK": "snapshot"} | os.environ)
-    url = f"http://localhost:{port}"
-    with started(service_command(port), environment) as server:
-        _wait_until_ready(server, url)
-        asked = monotonic()
-        answer = _answer(f"{url}/v1/recommend", REQUEST)
-        console.print(
-            f"Household {REQUEST['user_id']} got {len(answer['items'])} recommendations in "
-            f"{1000 * (monotonic() - asked):.0f} ms, {monotonic() - begun:.0f} s after the start.\n"
-            f"See for yourself: [bold]{url}[/] (stop with Ctrl+C)"
-        )
-        status = server.wait()
-    if status > 0:
-        raise Unavailable(f"The service ended with status {status}; it says why above.")
 
 
 def _wait_until_ready(server: subprocess.Popen[bytes], url: str) -> None:
