@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,3 +58,14 @@ class Layout:
     def mlflow(self) -> Path:
         """The MLflow database and its artifacts."""
         return self.root / "mlflow"
+
+
+def point(path: Path, name: str) -> None:
+    """Make the one-line file ``path`` hold ``name``; a reader finds the old line or the new, even after a power cut."""
+    handle, unfinished = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(f"{name}\n")
+        file.flush()
+        os.fsync(file.fileno())
+    Path(unfinished).chmod(0o644)
+    Path(unfinished).replace(path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import platform
 import shutil
 import tempfile
@@ -24,7 +23,7 @@ from features.engine import DuckDB, EngineSettings, open_engine
 from features.errors import AttuneError, InvalidInput
 from features.event_log import EventLog
 from features.interactions import Interactions
-from features.layout import Layout
+from features.layout import Layout, point
 from features.snapshot import FORMAT, Manifest, Snapshot, SnapshotSettings
 
 
@@ -48,8 +47,8 @@ def build(
         snapshot = _made_from(layout, made_from) or snapshot_of(
             tables, pl.read_parquet(exported), layout.snapshots, settings, as_of, engine
         )
-    _replace(snapshot.folder / "made_from", made_from)
-    _replace(layout.latest_snapshot, snapshot.manifest.snapshot_hash)
+    point(snapshot.folder / "made_from", made_from)
+    point(layout.latest_snapshot, snapshot.manifest.snapshot_hash)
     return snapshot
 
 
@@ -226,10 +225,3 @@ def _made_from(layout: Layout, made_from: str) -> Snapshot | None:
         return latest if (latest.folder / "made_from").read_text().strip() == made_from else None
     except (AttuneError, OSError):
         return None
-
-
-def _replace(path: Path, line: str) -> None:
-    """Write a file of one line, atomically."""
-    new = path.with_name(f".{path.name}.{os.getpid()}")
-    new.write_text(line + "\n", encoding="utf-8")
-    new.replace(path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ import polars as pl
 
 from evaluation.intervals import Interval, mean_interval
 from features.errors import AttuneError, Corrupt, InvalidInput
-from features.layout import Layout
+from features.layout import Layout, point
 from models.bundle import Bundle
 from serving.pipeline import Pipeline
 from serving.query import Query
@@ -192,7 +191,7 @@ def publish(bundle: Path, layout: Layout) -> str:
             target.rename(Path(unfinished) / "damaged")
         if not target.exists():
             copy.rename(target)
-    _replace(layout.champion, f"{bundle_id}\n")
+    point(layout.champion, bundle_id)
     return bundle_id
 
 
@@ -216,14 +215,3 @@ def _word(difference: Interval) -> str:
     if difference.low > 0:
         return "better"
     return "worse" if difference.high < 0 else "neither better nor worse"
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write ``text`` to ``path`` so that a reader finds the old text or the new one, also after a power failure."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    Path(name).chmod(0o644)
-    Path(name).replace(path)
