@@ -89,9 +89,12 @@ function parts(contributions) {
 }
 
 async function showRanking(userId, recipe) {
+  const mine = latest;
+  const isCurrent = () => mine === latest && $("recipes").querySelector("[aria-selected=true]")?.value === recipe;
   for (const tab of $("recipes").children) tab.setAttribute("aria-selected", String(tab.value === recipe));
   const body = { user_id: userId, n: 12, recipe, explain: true };
   const answer = await ask("v1/recommend", body);
+  if (!isCurrent()) return;
   $("ranking").replaceChildren(
     ...answer.items.map((item, place) =>
       element(
@@ -114,10 +117,16 @@ async function showRanking(userId, recipe) {
   $("versions").textContent = `Ranking ${answer.ranking_id}, model ${answer.model_version}`;
 }
 
+let latest = 0; // an answer that a later choice has overtaken is not shown
+
 async function show(userId) {
+  const mine = ++latest;
+  if (document.activeElement !== $("customer")) $("customer").value = userId;
   try {
     tell();
-    showProfile(await ask(`v1/profiles/${encodeURIComponent(userId)}`));
+    const profile = await ask(`v1/profiles/${encodeURIComponent(userId)}`);
+    if (mine !== latest) return;
+    showProfile(profile);
     $("recipes").replaceChildren(
       ...RECIPES.map(([name, title]) => {
         const tab = element("button", "", title);
@@ -128,27 +137,29 @@ async function show(userId) {
     );
     await showRanking(userId, RECIPES[0][0]);
     $("person").hidden = false;
-    $("customer").value = userId;
   } catch (error) {
+    if (mine !== latest) return;
     $("person").hidden = true;
     tell(error.message);
   }
 }
 
+const chosen = () => decodeURIComponent(location.hash.slice(1));
+
 async function start() {
-  const { profiles } = await ask("v1/profiles?limit=100");
-  $("customers").replaceChildren(...profiles.map((profile) => new Option(`${profile.purchases} purchases`, profile.user_id)));
-  $("surprise").onclick = () => {
-    location.hash = encodeURIComponent(profiles[Math.floor(Math.random() * profiles.length)].user_id);
-  };
-  const chosen = () => show(decodeURIComponent(location.hash.slice(1)) || profiles[0].user_id);
   $("pick").onsubmit = (event) => {
     event.preventDefault();
     location.hash = encodeURIComponent($("customer").value.trim());
   };
-  window.onhashchange = chosen;
+  window.onhashchange = () => show(chosen());
+  if (chosen()) show(chosen());
+  const { profiles } = await ask("v1/profiles?limit=100");
   if (!profiles.length) throw new Error("The service knows no customers yet. Import events, build a snapshot, fit and promote.");
-  await chosen();
+  $("customers").replaceChildren(...profiles.map((profile) => new Option(`${profile.purchases} purchases`, profile.user_id)));
+  $("surprise").onclick = () => {
+    location.hash = encodeURIComponent(profiles[Math.floor(Math.random() * profiles.length)].user_id);
+  };
+  if (!chosen()) await show(profiles[0].user_id);
 }
 
 start().catch((error) => tell(error.message));

@@ -82,3 +82,11 @@ def test_an_unknown_customer_is_told_so_in_words(page: Page, url: str) -> None:
 def test_the_page_of_the_api_works_without_the_internet(page: Page, url: str) -> None:
     page.goto(f"{url}/docs")
     expect(page.get_by_text("/v1/recommend").first).to_be_visible()
+
+
+def test_what_is_typed_while_the_page_loads_is_kept(page: Page, url: str) -> None:
+    page.route("**/v1/recommend", lambda route: (page.wait_for_timeout(500), route.continue_()))
+    page.goto(url)
+    page.get_by_role("combobox", name="Customer").fill("user-004")
+    expect(page.locator("#ranking li")).to_have_count(12)
+    expect(page.get_by_role("combobox", name="Customer")).to_have_value("user-004")
