@@ -80,7 +80,7 @@ def bundles(tmp_path: Path) -> list[Path]:
     return folders
 
 
-# Another process, as the service is; threads of one must not both call np.load: Python 3.11's parser is not safe in that.
+# Another process, as the service is. Two threads must not call np.load at once: Python 3.11's parser may trip over it.
 READER = """
 import sys
 from pathlib import Path
