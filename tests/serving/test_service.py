@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from serving.service import MAX_BODY_BYTES, app, assembly
+from serving.service import MAX_BODY_BYTES, app
 from tests.serving.shop import SHOWN, add, bundle_of, point_to
 
 Json = dict[str, object]
@@ -216,7 +216,7 @@ def test_what_breaks_inside_is_not_shown(client: TestClient, monkeypatch: pytest
     def broken() -> str:
         raise ZeroDivisionError("secret")
 
-    monkeypatch.setattr(type(assembly().champion), "pipeline", lambda _: broken())
+    monkeypatch.setattr(type(app.state.assembly.champion), "pipeline", lambda _: broken())
     answer = client.post("/v1/recommend", json={"user_id": "ann"})
     assert answer.status_code == 500
     assert answer.json()["error"]["code"] == "internal"
@@ -237,14 +237,14 @@ def test_without_a_bundle_the_service_says_what_to_do_and_takes_one_when_it_come
     monkeypatch.setenv("ATTUNE_VAR", str(tmp_path))
     monkeypatch.setenv("ATTUNE_POLL_S", "3600")
     with TestClient(app) as client:
-        assert not assembly().champion.ready
+        assert not app.state.assembly.champion.ready
         problem = error(client, "/v1/recommend", {"user_id": "ann"}, status=503)
         assert problem["code"] == "unavailable"
         assert "No bundle has been promoted" in problem["message"]
         bundle_id = add(tmp_path, bundle_of(tmp_path / "snapshot"))
         point_to(tmp_path, bundle_id)
-        assembly().champion.refresh()
-        assert assembly().champion.ready
+        app.state.assembly.champion.refresh()
+        assert app.state.assembly.champion.ready
         assert client.post("/v1/recommend", json={"user_id": "ann"}).json()["model_version"] == bundle_id
 
 
@@ -260,7 +260,7 @@ def test_a_damaged_bundle_is_refused_and_the_one_before_goes_on(
     with TestClient(app) as client, caplog.at_level(logging.ERROR, "attune"):
         for promoted, why in ((bad, "items.npy is damaged"), ("nothing", "no bundle"), ("../../etc", "not the id")):
             point_to(tmp_path, promoted)
-            assembly().champion.refresh()
+            app.state.assembly.champion.refresh()
             assert why in caplog.messages[-1]
             assert client.post("/v1/recommend", json={"user_id": "ann"}).json()["model_version"] == good
     point_to(tmp_path, bad)

@@ -1,15 +1,13 @@
-"""What requests and answers look like on the wire."""
+"""Rankings."""
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import BeforeValidator, Field
 
 from serving.filters import MAX_EXPRESSION_LENGTH
-
-Id = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")]
+from serving.wire.messages import Answer, Id, Request
 
 
 def _whole(given: object) -> object:
@@ -29,12 +27,6 @@ FilterExpression = Annotated[
 ]
 Recipe = Annotated[str, Field(min_length=1, max_length=64, description="Name of the recipe.")]
 Explain = Annotated[bool, Field(description="Whether to return the named parts that each score is the sum of.")]
-
-
-class Request(BaseModel):
-    """What every request has in common: no unknown fields, and no guessing of types."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class RecommendRequest(Request):
@@ -70,12 +62,6 @@ class SimilarRequest(Request):
     filter: FilterExpression | None = None
     exclude: list[Id] = Field(default=[], max_length=1_000, description="Items not to return.")
     explain: Explain = False
-
-
-class Answer(BaseModel):
-    """What every answer has in common: a field that has no value is left out."""
-
-    model_config = ConfigDict(frozen=True)
 
 
 class Reason(Answer):
@@ -116,96 +102,3 @@ class RankingAnswer(Answer):
     removed: list[RemovedItem] | None = Field(default=None, description="Of the items to rank, those left out.")
     unknown_items: list[str] | None = Field(default=None, description="Ids in the request that no item has.")
     shortfall_reason: str | None = Field(default=None, description="Why there are fewer items than asked for.")
-
-
-class Item(Answer):
-    """One item of the catalog."""
-
-    model_version: str
-    item_id: str
-    in_catalog: bool = Field(description="False for what only events name.")
-    item_type: str | None
-    title: str | None
-    url: str | None
-    image_url: str | None
-    price: float | None
-    list_price: float | None
-    stock: float | None
-    visible: bool | None
-    published_at: datetime | None
-    expires_at: datetime | None
-    dimensions: dict[str, list[str]]
-
-
-class ProfileSummary(Answer):
-    """One line of the list of profiles."""
-
-    user_id: str
-    purchases: int
-    last_seen: datetime
-
-
-class ProfileList(Answer):
-    """Profiles in the order of their ids."""
-
-    profiles: list[ProfileSummary]
-
-
-class HistoryEvent(Answer):
-    """One thing that a visitor did with an item."""
-
-    item_id: str
-    title: str | None
-    event_type: str
-    timestamp: datetime
-    quantity: float
-
-
-class BoughtItem(Answer):
-    """How often a visitor bought an item."""
-
-    item_id: str
-    title: str | None
-    count: int
-    last_at: datetime
-
-
-class Liking(Answer):
-    """A value that the visitor prefers."""
-
-    dimension: str
-    value: str
-    affinity: float = Field(description="How many times as often as usual.")
-
-
-class Profile(Answer):
-    """What is known of a visitor."""
-
-    user_id: str
-    first_seen: datetime
-    last_seen: datetime
-    visits: int
-    purchases: int
-    spend: float
-    recent: list[HistoryEvent] = Field(description="The latest first.")
-    bought_most: list[BoughtItem]
-    affinities: list[Liking] = Field(description="The strongest first; empty where the bundle learned none.")
-
-
-class Problem(Answer):
-    """What was wrong."""
-
-    code: str = Field(examples=["invalid_input"])
-    message: str = Field(description="What was given, what is allowed, and what to do.")
-    field: str | None = Field(default=None, description="The field of the request at fault.")
-
-
-class ProblemAnswer(Answer):
-    """Any answer that is not a success."""
-
-    error: Problem
-
-
-def problem(code: str, message: str, field: str | None = None) -> dict[str, Any]:
-    """Return the body of an answer that is not a success."""
-    return ProblemAnswer(error=Problem(code=code, message=message, field=field)).model_dump(exclude_none=True)

@@ -1,0 +1,26 @@
+"""What every route needs: the parts of the service, and how an answer is written."""
+
+from __future__ import annotations
+
+from fastapi import Request
+from fastapi.responses import Response
+from pydantic import BaseModel
+
+from serving.assembly import Assembly
+from serving.pipeline import Pipeline
+
+
+def assembly(request: Request) -> Assembly:
+    """Return the parts of the service that ``request`` came to."""
+    parts: Assembly = request.app.state.assembly
+    return parts
+
+
+def serving(request: Request) -> Pipeline:
+    """Return the pipeline to answer ``request`` with, from its beginning to its end."""
+    return assembly(request).champion.pipeline()
+
+
+def answered(answer: BaseModel) -> Response:
+    """Return ``answer`` as JSON; FastAPI would check once more what is of the right type already."""
+    return Response(answer.model_dump_json(exclude_none=True), media_type="application/json")
