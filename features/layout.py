@@ -45,6 +45,11 @@ class Layout:
         return self.root / "backtests"
 
     @property
+    def studies(self) -> Path:
+        """The trials of settings, so that an interrupted choice goes on; they may be deleted."""
+        return self.root / "studies"
+
+    @property
     def bundles(self) -> Path:
         """One folder for each bundle that was promoted, named by its ``bundle_id``."""
         return self.root / "bundles"

@@ -141,6 +141,9 @@ def benchmark_command(
     budget_minutes: Annotated[float, typer.Option(min=0.1, help="For choosing and fitting.")] = 15.0,
     seed: Seed = 0,
     ids_only: Annotated[bool, typer.Option("--ids-only", help="Know nothing of items but their ids.")] = False,
+    var: Annotated[
+        Path | None, typer.Option(help="Folder to keep and track the trials in, so that an interrupted run goes on.")
+    ] = None,
 ) -> None:
     """Test on a public data set the models that its validation part chooses; the test part is looked at once."""
     from training.benchmark import benchmark
@@ -148,8 +151,9 @@ def benchmark_command(
 
     if protocol not in tuple(Protocol):
         raise InvalidInput(f"There is no protocol {protocol!r}. Protocols: {', '.join(Protocol)}.")
+    layout = Layout(var) if var else None
     with _progress() as progress:
-        result = benchmark(folder, Protocol(protocol), budget_minutes, seed, ids_only, progress)
+        result = benchmark(folder, Protocol(protocol), budget_minutes, seed, ids_only, progress, layout)
     new = json_file.with_name(json_file.name + ".new")
     new.write_text(json.dumps(result, indent=2), encoding="utf-8")
     new.replace(json_file)

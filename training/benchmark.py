@@ -5,14 +5,13 @@ from __future__ import annotations
 import resource
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from typing import Any, Final
 
 import numpy as np
-import optuna
 from numpy.random import Generator
 from numpy.typing import NDArray
 from rich.progress import Progress
@@ -20,6 +19,7 @@ from rich.progress import Progress
 from evaluation import ranking_metrics
 from evaluation.ranking_metrics import NO_ITEM
 from features.interactions import Interactions
+from features.layout import Layout
 from features.settings import Settings
 from features.snapshot import Snapshot
 from features.snapshot_job import of_interactions
@@ -30,9 +30,11 @@ from serving.pipeline import Pipeline
 from serving.query import Query
 from serving.recipes import MODEL, Recipe, Recipes
 from training.chooser import BLENDS, PARTS, Choice, Data, best_settings, fitted, without_history
-from training.datasets import Dataset, Protocol, Questions, of_users, read
-from training.lessons import Lessons, asked_at, lessons_of
-from training.protocols import plan, ties_shuffled
+from training.datasets import Protocol, Questions, read
+from training.lessons import Lessons, lessons_of
+from training.protocols import Plan, plan, ties_shuffled
+from training.studies import Studies
+from training.tracking import Tracking
 
 RECIPE: Final = "benchmark"
 TRIALS: Final = 24
@@ -45,12 +47,6 @@ QUESTIONS_TOGETHER: Final = 5_000
 """So many choose the blend."""
 QUESTIONS_EXPLAINED: Final = 200
 LESSON_QUESTIONS: Final = 24_000
-METRICS: Final = {
-    Protocol.LEAVE_ONE_OUT: ("recall@5", "ndcg@5", "recall@10", "ndcg@10"),
-    Protocol.SPLIT: ("recall@20", "ndcg@20"),
-    Protocol.SESSIONS: ("hr@20", "mrr@20"),
-}
-"""What is reported; the last one decides."""
 MEASURES: Final = {
     "recall": ranking_metrics.recall,
     "ndcg": ranking_metrics.ndcg,
@@ -81,14 +77,35 @@ class Chosen:
 
 
 class Benchmark:
-    """One data set under one protocol."""
+    """One set of interactions under one protocol."""
 
     def __init__(
-        self, dataset: Dataset, protocol: Protocol, budget_minutes: float, seed: int, folder: Path, progress: Progress
+        self,
+        snapshot: Snapshot,
+        timed: bool,
+        plan: Plan,
+        studies: Studies,
+        budget_minutes: float,
+        seed: int,
+        folder: Path,
+        progress: Progress,
     ) -> None:
-        self._dataset = dataset
-        self._protocol = protocol
-        self._plan = plan(dataset, protocol, np.random.default_rng(seed))
+        """Prepare what the stages of ``plan`` ask of ``snapshot``.
+
+        Args:
+            snapshot: All that is known.
+            timed: Whether its times are real; where not, they tell the order alone.
+            plan: The stages of its test.
+            studies: Where trials are kept.
+            budget_minutes: Time to choose and fit.
+            seed: Of everything that is drawn.
+            folder: Where snapshots of parts of the interactions lie.
+            progress: Where it is shown how far things are.
+        """
+        self._whole = snapshot
+        self._timed = timed
+        self._plan = plan
+        self._studies = studies
         self._budget_s = 60 * budget_minutes
         self._seed = seed
         self._folder = folder
@@ -116,7 +133,7 @@ class Benchmark:
                     lessons.list_lengths,
                 )
             found.append((self._metrics(validation, parts, blend, questions), blend))
-        decisive = METRICS[self._protocol][-1]
+        decisive = self._plan.metrics[-1]
         metrics, best = max(found, key=lambda one: one[0][decisive])
         how = {
             "parts": {
@@ -133,6 +150,7 @@ class Benchmark:
     def test(self, chosen: Chosen) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
         """Return the metrics of the test, and those of its variants by name."""
         stage = self._plan.test
+        assert stage is not None
         metrics = self._answered(chosen, stage.known, stage.questions)
         if self._plan.refit is None:
             return metrics, {}
@@ -160,12 +178,12 @@ class Benchmark:
         with self._task("Answer questions", len(answerable)) as advance:
             for row, number in enumerate(answerable.tolist()):
                 history = questions.histories.of(number)
-                items = pipeline.rank(Query(history, asked_at(history), n=places, recipe=RECIPE)).items
+                items = pipeline.rank(Query(history, questions.asked_at(number), n=places, recipe=RECIPE)).items
                 rankings[row, : len(items)] = items
                 advance()
         judged = ranking_metrics.judged(rankings, questions.relevant[answerable])
         found = {}
-        for name in METRICS[self._protocol]:
+        for name in self._plan.metrics:
             metric, k = name.split("@")
             found[name] = float(MEASURES[metric](judged, int(k)).sum() / len(questions))
         return found
@@ -178,23 +196,23 @@ class Benchmark:
         titles = snapshot.catalog["title"]
         data = Data(
             repeats=self._plan.repeats,
-            ordered=self._protocol is not Protocol.SPLIT,
-            timed=self._dataset.timed,
+            ordered=self._plan.ordered,
+            timed=self._timed,
             described=bool(manifest.dimensions) or titles.null_count() < len(titles),
             span_days=span_days,
         )
         questions = self._plan.validation.questions.sample(QUESTIONS_ALONE, rng)
         answerable = np.flatnonzero(np.diff(questions.relevant.indptr))
-        questions = Questions(of_users(questions.histories, answerable), questions.relevant[answerable])
-        suited = {name: part for name, part in PARTS.items() if part.suits(data)}
-        start, choices = monotonic(), {}
-        with self._task("Choose settings", len(suited)) as advance:
-            for number, (name, part) in enumerate(suited.items(), 1):
-                deadline = start + self._budget_s * SHARE_FOR_PARTS * number / len(suited)
-                choice = best_settings(part, data, snapshot, questions, TRIALS, deadline, rng)
-                if choice.ndcg > 0:
-                    choices[name] = choice
-                advance()
+        questions = questions.those(answerable)
+        suited = [name for name, part in PARTS.items() if part.suits(data)]
+        choices = {}
+        budget_s = self._budget_s * SHARE_FOR_PARTS
+        for number, name in enumerate(suited, 1):
+            until_s = budget_s * number / len(suited)
+            with self._task(f"Choose settings: {name}", TRIALS) as advance:
+                choice = best_settings(name, data, snapshot, questions, self._studies, TRIALS, until_s, rng, advance)
+            if choice.ndcg > 0:
+                choices[name] = choice
         return choices
 
     def _lessons(self, settings: Mapping[str, Settings], counts: Mapping[str, int], rng: Generator) -> Lessons:
@@ -208,8 +226,7 @@ class Benchmark:
         return Lessons.together(lessons)
 
     def _snapshot(self, known: Interactions) -> Snapshot:
-        whole = self._dataset.snapshot
-        return of_interactions(whole, known, whole.manifest.as_of, self._folder)
+        return of_interactions(self._whole, known, self._whole.manifest.as_of, self._folder)
 
     @contextmanager
     def _task(self, words: str, total: int | None) -> Iterator[Callable[[], None]]:
@@ -219,22 +236,47 @@ class Benchmark:
 
 
 def benchmark(
-    folder: Path, protocol: Protocol, budget_minutes: float, seed: int, ids_only: bool, progress: Progress
+    folder: Path,
+    protocol: Protocol,
+    budget_minutes: float,
+    seed: int,
+    ids_only: bool,
+    progress: Progress,
+    layout: Layout | None = None,
 ) -> dict[str, Any]:
     """Return what came of the data set in ``folder``, ready for JSON.
+
+    With a ``layout`` the trials are kept there, and tracked: an interrupted choice goes on where it was.
 
     Raises:
         NotFound: a file is missing.
         InvalidInput: a file does not fit the protocol.
     """
     start = monotonic()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with tempfile.TemporaryDirectory() as workshop:
-        dataset = read(folder, protocol, ids_only, Path(workshop), np.random.default_rng(seed))
-        one = Benchmark(dataset, protocol, budget_minutes, seed, Path(workshop) / "known", progress)
+    with ExitStack() as stack:
+        workshop = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        dataset = read(folder, protocol, ids_only, workshop, np.random.default_rng(seed))
+        tags = {"snapshot_hash": dataset.snapshot.manifest.snapshot_hash, "protocol": protocol.value, "seed": str(seed)}
+        studies = Studies()
+        if layout is not None:
+            title = f"benchmark {folder.name}"
+            studies = stack.enter_context(Studies.kept(layout, Tracking(layout.mlflow), title, tags))
+        stages = plan(dataset, protocol, np.random.default_rng(seed))
+        one = Benchmark(
+            dataset.snapshot,
+            dataset.timed,
+            stages,
+            studies,
+            budget_minutes,
+            seed,
+            workshop / "known",
+            progress,
+        )
         chosen, how = one.choose()
         chosen_s = monotonic() - start
         metrics, variants = one.test(chosen)
+        if studies.run is not None:
+            studies.run.metrics({name.replace("@", "_"): value for name, value in metrics.items()})
     return {
         "protocol": protocol.value,
         "metrics": metrics,
@@ -253,7 +295,7 @@ def _shares(blend: Blend, questions: Questions, repeats: bool) -> dict[str, floa
     total = dict.fromkeys(blend.parts, 0.0)
     for number in range(len(questions)):
         history = questions.histories.of(number)
-        now = asked_at(history)
+        now = questions.asked_at(number)
         items = blend.candidates(history, 10 + (0 if repeats else len(history)), now)
         items = without_history(items, history.item, repeats)[:10]
         for name, values in blend.contributions(history, items, now).items():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from time import monotonic
 from typing import Any, Final
 
 import numpy as np
@@ -29,7 +28,7 @@ from models.titles import Titles, TitlesSettings
 from models.values import Values, ValuesSettings
 from models.walks import Walks, WalksSettings
 from training.datasets import Questions
-from training.lessons import asked_at
+from training.studies import Studies
 
 Fit = Callable[[Snapshot, Any, Generator], Scorer]
 
@@ -238,23 +237,28 @@ BLENDS: Final = tuple(
 
 
 def best_settings(
-    part: Part, data: Data, snapshot: Snapshot, questions: Questions, trials: int, deadline: float, rng: Generator
+    name: str,
+    data: Data,
+    snapshot: Snapshot,
+    questions: Questions,
+    studies: Studies,
+    trials: int,
+    until_s: float,
+    rng: Generator,
+    advance: Callable[[], None] = lambda: None,
 ) -> Choice:
-    """Return the settings with which ``part``, fitted on ``snapshot``, does best on ``questions`` alone, by NDCG@20.
+    """Return the settings with which the part ``name``, fitted on ``snapshot``, does best on ``questions``, by NDCG@20.
 
-    It tries ``trials`` of them, fewer if ``monotonic()`` passes ``deadline``, and one at the least.
+    It tries ``trials`` of them at most, and one at the least; see ``Studies.best``.
     """
+    part = PARTS[name]
     seed = int(rng.integers(2**31))
 
     def ndcg(trial: BaseTrial) -> float:
         scorer = part.fit(snapshot, part.space(trial, data), np.random.default_rng(seed))
         return float(ranking_metrics.ndcg(judged_alone(scorer, questions, data.repeats, 20), 20).mean())
 
-    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
-    study.enqueue_trial(dict(part.start))
-    study.optimize(
-        ndcg, trials, callbacks=[lambda study, _: study.stop() if monotonic() > deadline else None], catch=()
-    )
+    study = studies.best(name, ndcg, part.start, trials, until_s, seed, advance)
     settings = part.space(optuna.trial.FixedTrial(study.best_params), data)
     return Choice(settings, study.best_value, len(study.trials))
 
@@ -265,7 +269,7 @@ def judged_alone(scorer: Scorer, questions: Questions, repeats: bool, places: in
     for number in range(len(questions)):
         history = questions.histories.of(number)
         found = without_history(
-            scorer.candidates(history, places + (0 if repeats else len(history)), asked_at(history)),
+            scorer.candidates(history, places + (0 if repeats else len(history)), questions.asked_at(number)),
             history.item,
             repeats,
         )[:places]

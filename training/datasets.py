@@ -43,20 +43,30 @@ class Questions:
     Attributes:
         histories: One for each question; row ``q`` is ``histories.of(q)``.
         relevant: What was to be found; shape (questions, items), 1 where it was.
+        asked_s: When all of them are asked; None where each is asked as soon as its history ends.
     """
 
     histories: Interactions
     relevant: sparse.csr_matrix
+    asked_s: int | None = None
 
     def __len__(self) -> int:
         return self.histories.n_users
 
+    def asked_at(self, number: int) -> datetime:
+        """Return when a question is asked: the second after its last interaction, where nothing else is known."""
+        if self.asked_s is not None:
+            return datetime.fromtimestamp(self.asked_s, UTC)
+        times = self.histories.of(number).timestamp_s
+        return datetime.fromtimestamp(int(times[-1]) + 1 if len(times) else 0, UTC)
+
+    def those(self, which: np.ndarray) -> Questions:
+        """Return the questions ``which``, in that order."""
+        return Questions(of_users(self.histories, which), self.relevant[which], self.asked_s)
+
     def sample(self, n: int, rng: Generator) -> Questions:
         """Return ``n`` of the questions, all of them where there are no more, in their order."""
-        if n >= len(self):
-            return self
-        chosen = np.sort(rng.choice(len(self), n, replace=False))
-        return Questions(of_users(self.histories, chosen), self.relevant[chosen])
+        return self if n >= len(self) else self.those(np.sort(rng.choice(len(self), n, replace=False)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
-from features.interactions import History
 from models.blend import columns_of, proposed
 from models.scorer import Features, Scorer
 from training.datasets import Questions
@@ -58,7 +56,7 @@ def lessons_of(
     columns, right = [], []
     for number in range(len(questions)):
         history = questions.histories.of(number)
-        now = asked_at(history)
+        now = questions.asked_at(number)
         items = proposed(parts, counts, history, now)
         if not repeats:
             items = items[~np.isin(items, history.item)]
@@ -70,8 +68,3 @@ def lessons_of(
     if not columns:
         return Lessons(np.zeros((0, 0), np.float32), np.zeros(0, np.bool_), np.zeros(0, np.int64))
     return Lessons(np.concatenate(columns), np.concatenate(right), np.array([len(one) for one in right]))
-
-
-def asked_at(history: History) -> datetime:
-    """Return the second after the last interaction: nothing else is known of when the next one came."""
-    return datetime.fromtimestamp(int(history.timestamp_s[-1]) + 1 if len(history) else 0, UTC)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from features.errors import InvalidInput
 from features.interactions import Interactions
+from features.snapshot import Snapshot
+from models.scorer import DAY_S, PURCHASE
 from training.datasets import Dataset, Protocol, Questions, chosen, of_users, relevance
 
 FOLDS: Final = 8
@@ -43,17 +47,21 @@ class Plan:
     Attributes:
         lessons: For a ranker to learn from.
         validation: To choose by.
-        test: Looked at once, when all is chosen.
         repeats: Whether what is in the history may be an answer.
+        ordered: Whether the order of a history tells anything.
         places: How many places of a ranking count.
+        metrics: What is reported; the last one decides.
+        test: Looked at once, when all is chosen; None where it is not held here.
         refit: What may be known in a second, laxer test, the validation included; None where there is none.
     """
 
     lessons: list[Stage]
     validation: Stage
-    test: Stage
     repeats: bool
+    ordered: bool
     places: int
+    metrics: tuple[str, ...]
+    test: Stage | None = None
     refit: Interactions | None = None
 
 
@@ -88,9 +96,11 @@ def _leave_one_out(everything: Interactions, n_items: int, rng: Generator) -> Pl
     return Plan(
         lessons,
         Stage(past, _last_places(all_but_last, range(1), n_items)),
-        Stage(past, _last_places(everything, range(1), n_items)),
         repeats=False,
+        ordered=True,
         places=10,
+        metrics=("recall@5", "ndcg@5", "recall@10", "ndcg@10"),
+        test=Stage(past, _last_places(everything, range(1), n_items)),
         refit=all_but_last,
     )
 
@@ -98,7 +108,15 @@ def _leave_one_out(everything: Interactions, n_items: int, rng: Generator) -> Pl
 def _split(everything: Interactions, test: Questions, n_items: int, rng: Generator) -> Plan:
     known, validation = _cut(everything, n_items, rng)
     earlier, lesson = _cut(known, n_items, rng)
-    return Plan([Stage(earlier, lesson)], Stage(known, validation), Stage(everything, test), repeats=False, places=20)
+    return Plan(
+        [Stage(earlier, lesson)],
+        Stage(known, validation),
+        repeats=False,
+        ordered=False,
+        places=20,
+        metrics=("recall@20", "ndcg@20"),
+        test=Stage(everything, test),
+    )
 
 
 def _sessions(everything: Interactions, test: Questions, n_items: int) -> Plan:
@@ -111,7 +129,51 @@ def _sessions(everything: Interactions, test: Questions, n_items: int) -> Plan:
         )
         for start, end in ((first, second), (second, everything.n_users))
     ]
-    return Plan(stages[:1], stages[1], Stage(everything, test), repeats=True, places=20)
+    return Plan(
+        stages[:1],
+        stages[1],
+        repeats=True,
+        ordered=True,
+        places=20,
+        metrics=("hr@20", "mrr@20"),
+        test=Stage(everything, test),
+    )
+
+
+def periods(snapshot: Snapshot, days: float) -> Plan:
+    """Return the stages of ``snapshot``: who bought what in its last ``days`` to choose by, in those before to learn.
+
+    Raises:
+        InvalidInput: nobody who was known before bought anything in either of the two periods.
+    """
+    end_s, length_s = int(snapshot.manifest.as_of.timestamp()), int(days * DAY_S)
+    validation, lessons = (
+        bought_within(snapshot.interactions, len(snapshot.items), end_s - times * length_s, end_s - past * length_s)
+        for times, past in ((1, 0), (2, 1))
+    )
+    for stage, start_s, what in (
+        (validation, end_s - length_s, "last"),
+        (lessons, end_s - 2 * length_s, "last but one"),
+    ):
+        if not len(stage.questions):
+            raise InvalidInput(
+                f"Nobody who was known at {datetime.fromtimestamp(start_s, UTC):%Y-%m-%d} bought anything within the "
+                f"{days:g} days after it, the {what} to choose by. Choose another length (--holdout-days), or import "
+                "more purchases."
+            )
+    return Plan([lessons], validation, repeats=True, ordered=True, places=20, metrics=("recall@20", "ndcg@20"))
+
+
+def bought_within(everything: Interactions, n_items: int, start_s: int, end_s: int) -> Stage:
+    """Return what was known at ``start_s``, and the question to each who was, for what they bought before ``end_s``."""
+    known, rows = everything.before(start_s), everything.all
+    within = (rows.timestamp_s >= start_s) & (rows.timestamp_s < end_s)
+    bought = (
+        within & (rows.event_type == PURCHASE) & (rows.quantity > 0) & (np.diff(known.indptr) > 0)[everything.users()]
+    )
+    asked, question = np.unique(everything.users()[bought], return_inverse=True)
+    relevant = relevance(question, rows.item[bought], len(asked), n_items)
+    return Stage(known, Questions(of_users(known, asked.astype(np.int64)), relevant, start_s))
 
 
 def _cut(interactions: Interactions, n_items: int, rng: Generator) -> tuple[Interactions, Questions]:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 from urllib.parse import unquote, urlparse
 
 # MLflow reads it when it is imported. Usage is reported only where the operator asks for it.
@@ -20,6 +20,7 @@ import logging
 from mlflow import MlflowClient, entities
 from mlflow.entities import Metric, Param, RunStatus
 from mlflow.exceptions import MlflowException
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 logging.getLogger("mlflow").setLevel(logging.WARNING)
 logging.getLogger("alembic").setLevel(logging.WARNING)
@@ -108,14 +109,24 @@ class Tracking:
         )
 
     @contextmanager
-    def run(self, name: str, tags: Mapping[str, str]) -> Iterator[OpenRun]:
+    def run(
+        self, name: str, tags: Mapping[str, str], parent: OpenRun | None = None, resume: bool = False
+    ) -> Iterator[OpenRun]:
         """Return a run that is finished at the end of the block, or failed where the block raises.
 
         Args:
             name: What a person reads in the list of runs.
             tags: What the run is of, to find it again.
+            parent: The run that it is part of.
+            resume: Whether to go on with the latest run of the same tags, if it was not finished.
         """
-        run = self._client.create_run(self._experiment_id, run_name=name, tags=dict(tags))
+        if parent is not None:
+            tags = dict(tags) | {MLFLOW_PARENT_RUN_ID: parent.run_id}
+        run = self._latest(tags, "!=") if resume else None
+        if run is None:
+            run = self._client.create_run(self._experiment_id, run_name=name, tags=dict(tags))
+        else:
+            self._client.update_run(run.info.run_id, status=RunStatus.to_string(RunStatus.RUNNING))
         try:
             yield OpenRun(self._client, run.info.run_id, _path(run.info.artifact_uri))
         except BaseException:
@@ -125,11 +136,16 @@ class Tracking:
 
     def find(self, tags: Mapping[str, str]) -> Run | None:
         """Return the latest finished run that has all of ``tags``, or None."""
-        conditions = ["attributes.status = 'FINISHED'", *(f"tags.`{name}` = '{value}'" for name, value in tags.items())]
+        found = self._latest(tags, "=")
+        return _run(found) if found else None
+
+    def _latest(self, tags: Mapping[str, str], finished: Literal["=", "!="]) -> entities.Run | None:
+        conditions = [f"attributes.status {finished} 'FINISHED'"]
+        conditions += [f"tags.`{name}` = '{value}'" for name, value in tags.items()]
         found = self._client.search_runs(
             [self._experiment_id], " and ".join(conditions), max_results=1, order_by=["attributes.start_time DESC"]
         )
-        return _run(found[0]) if found else None
+        return found[0] if found else None
 
     def register(self, run: OpenRun, bundle: Path) -> int:
         """Make ``bundle``, an artifact of ``run``, the next version, and return its number."""
