@@ -31,7 +31,7 @@ class DuckDB(Backend):
 
     def read_tables(self, paths: Sequence[Path]) -> Table:
         """Return the rows of Parquet files of the same columns; the names of their folders add none."""
-        return self.read_parquet([str(path) for path in paths], hive_partitioning=False)
+        return self.read_parquet([str(path) for path in paths], hive_partitioning=False, union_by_name=True)
 
     def to_pyarrow_batches(self, expr: ibis.Expr, /, *, chunk_size: int = 1_000_000, **_: Any) -> pa.RecordBatchReader:
         """Return the rows of ``expr`` as a stream of at most ``chunk_size`` at a time.

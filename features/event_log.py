@@ -37,10 +37,11 @@ SCHEMA: Final = pa.schema(
         pa.field("value", pa.float64()),
         pa.field("session_id", pa.string()),
         pa.field("ranking_id", pa.string()),
+        pa.field("decision_id", pa.string()),
         pa.field("context", pa.string(), nullable=False),
     ]
 )
-"""The columns of every Parquet file of events; ``context`` is JSON text."""
+"""The columns of Parquet files of events; ``context`` is JSON text. Files of earlier versions lack the later ones."""
 
 NUMBERED: Final = pa.schema(
     [pa.field("row", pa.int64(), nullable=False), SCHEMA.field("event_id").with_nullable(True), *list(SCHEMA)[1:]]
@@ -48,9 +49,7 @@ NUMBERED: Final = pa.schema(
 """The columns of events to append from a file: ``row`` is their place in it, each once; ``event_id`` may be null."""
 
 BATCH_ROWS: Final = 50_000
-_COLUMNS: Final = (
-    "event_id, event_type, user_id, item_id, timestamp_us, quantity, value, session_id, ranking_id, context"
-)
+_COLUMNS: Final = ", ".join("timestamp_us" if name == "timestamp" else name for name in SCHEMA.names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +120,7 @@ class EventLog:
             live_until = self._last_sequence()
             known = self.tables(folder)
             engine.execute("CREATE TABLE arrivals AS " + _ARRIVALS, [str(staged)])
-            _mark_known(engine, known)
+            _mark_known(engine, known, folder)
             counts = "SELECT count(*), count(DISTINCT row), count(*) FILTER (is_new) FROM arrivals"
             ((total, rows, new),) = engine.execute(counts).fetchall()
             if rows != total:
@@ -156,7 +155,8 @@ class EventLog:
         """Return the Parquet files that hold every event of this moment, each once; columns as in ``SCHEMA``.
 
         Live events are written to a file in ``folder``, which is the caller's to delete; the files of the history never
-        change. They lie in folders ``day=YYYY-MM-DD``: tell the reader not to make a column of it. Empty for no events.
+        change. They lie in folders ``day=YYYY-MM-DD``: tell the reader not to make a column of it, and to match columns
+        by name, for files of earlier versions lack the later ones. Empty for no events.
 
         Raises:
             Corrupt: a file of the history is missing.
@@ -290,8 +290,10 @@ class _Ids:
 _REPETITIVE: Final = [name for name in SCHEMA.names if name not in ("event_id", "timestamp", "value")]
 
 # No field but the context may hold control characters, and JSON escapes them: chr(31) separates without ambiguity.
+# A field of a later version is added only where it has a value (concat_ws skips nulls): ids once derived stay the same.
 _CONTENT: Final = """md5(concat_ws(chr(31), event_type, user_id, coalesce(item_id, ''), epoch_us(timestamp), quantity,
-    coalesce(value::VARCHAR, ''), coalesce(session_id, ''), coalesce(ranking_id, ''), context))"""
+    coalesce(value::VARCHAR, ''), coalesce(session_id, ''), coalesce(ranking_id, ''), context,
+    'decision_id=' || decision_id))"""
 _ARRIVALS: Final = f"""
     WITH contents AS (
         SELECT row, event_id, {_CONTENT} AS content FROM read_parquet(?)
@@ -315,14 +317,17 @@ _NEW: Final = f"""
 """
 
 
-def _mark_known(engine: duckdb.DuckDBPyConnection, known: list[Path]) -> None:
+def _mark_known(engine: duckdb.DuckDBPyConnection, known: list[Path], folder: Path) -> None:
     """Tell of each arrival whether the files ``known`` have it, or another event of the same id."""
     if not known:
         return
-    paths = [str(path) for path in known]
+    all_columns = folder / "columns.parquet"  # files of earlier versions may lack some
+    pq.write_table(SCHEMA.empty_table(), all_columns)
+    paths = [str(path) for path in (all_columns, *known)]
     engine.execute(
         f"""UPDATE arrivals SET is_new = false, is_conflict = arrivals.content <> held.content
-        FROM (SELECT event_id, {_CONTENT} AS content FROM read_parquet(?, hive_partitioning = false)
+        FROM (SELECT event_id, {_CONTENT} AS content
+            FROM read_parquet(?, hive_partitioning = false, union_by_name = true)
             SEMI JOIN arrivals USING (event_id)) AS held
         WHERE held.event_id = arrivals.event_id""",
         [paths],
@@ -370,6 +375,7 @@ def _row(event: Event) -> tuple[Any, ...]:
         event.value,
         event.session_id,
         event.ranking_id,
+        event.decision_id,
         as_json(event.context),
     )
 

@@ -28,8 +28,13 @@ STANDARD_EVENT_TYPES: Final = (
     "push_sent",
     "push_open",
     "unsubscribe",
+    "push_click",
+    "push_dismiss",
+    "identify",
+    "unidentify",
 )
-"""The event types that Attune knows; a shop may send others, named in the same way."""
+"""The event types that Attune knows; a shop may send others, named in the same way. New ones come last, for bundles and
+profiles know them by their places."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +51,10 @@ class Event:
         value: Money for all pieces together, in the shop's currency; negative for money given back.
         session_id: The visit or the basket it belongs to.
         ranking_id: The ranking in which the item was shown.
-        context: Channel, device, store, page type ...
+        decision_id: The decision that it comes of.
+        same_as: In an ``identify`` event, another id of the same person, the one that is known better (that of their
+            account with the shop); an ``unidentify`` event takes it back.
+        context: Channel, device, store, page type ...; in an ``identify`` event what is known of the person.
     """
 
     event_id: str
@@ -58,6 +66,8 @@ class Event:
     value: float | None = None
     session_id: str | None = None
     ranking_id: str | None = None
+    decision_id: str | None = None
+    same_as: str | None = None
     context: dict[str, str | float | bool] = field(default_factory=dict)
 
 
@@ -71,6 +81,8 @@ FIELDS: Final[dict[str, Field[Any]]] = {
     "value": Number(),
     "session_id": Text(),
     "ranking_id": Text(),
+    "decision_id": Text(),
+    "same_as": Text(),
     "context": Attributes(),
 }
 """What each field of an event may hold; requests and files are checked by these same rules."""

@@ -211,6 +211,7 @@ def _snapshot(rows: pl.DataFrame, catalog: pl.DataFrame, workshop: Path) -> Snap
         "value": pl.repeat(None, n, dtype=pl.Float64, eager=True),
         "session_id": user + "-" + moment,
         "ranking_id": pl.repeat(None, n, dtype=pl.String, eager=True),
+        "decision_id": pl.repeat(None, n, dtype=pl.String, eager=True),
         "context": pl.repeat("{}", n, eager=True),
     }
     log = workshop / "log.parquet"

@@ -70,6 +70,7 @@ def test_an_event_comes_back_as_it_was_given(log: EventLog, tmp_path: Path):
         value=-9.99,
         session_id="s1",
         ranking_id="r1",
+        decision_id="d1",
         context={"b": 'quo"te', "a": True, "c": 1.5},
     )
     log.append([given])
@@ -84,6 +85,7 @@ def test_an_event_comes_back_as_it_was_given(log: EventLog, tmp_path: Path):
             "value": -9.99,
             "session_id": "s1",
             "ranking_id": "r1",
+            "decision_id": "d1",
             "context": '{"a":true,"b":"quo\\"te","c":1.5}',
         }
     ]
@@ -280,3 +282,21 @@ def test_a_killed_archive_loses_and_doubles_nothing(tmp_path: Path):
     assert ids(log, tmp_path / "live") == ["a", "b", "c"]
     assert log.archive(DAY + timedelta(days=2)) == 2
     assert ids(log, tmp_path / "live") == ["a", "b", "c"]
+
+
+def test_files_of_a_version_without_decisions_are_still_known(log: EventLog, tmp_path: Path):
+    given = rows((None, 0, 1), ("b", 1, 2))
+    log.append_tables([given])
+    (path,) = log.tables(tmp_path)
+    pq.write_table(pq.read_table(path, partitioning=None).drop_columns("decision_id"), path)
+    again = log.append_tables([given, rows(("b", 2, 2), ("c", 3, 1), start=3)])
+    assert (again.new, again.repeated, again.conflicts["event_id"].to_pylist()) == (1, 2, ["b"])
+
+
+def test_an_event_of_another_decision_is_another_event(log: EventLog, tmp_path: Path):
+    line = rows((None, 0, 1))
+    place = NUMBERED.get_field_index("decision_id")
+    of_a_decision = line.set_column(place, NUMBERED.field("decision_id"), pa.array(["d1"]))
+    assert log.append_tables([line]).new == 1
+    assert log.append_tables([of_a_decision]).new == 1
+    assert sorted(map(str, stored(log, tmp_path)["decision_id"].to_pylist())) == ["None", "d1"]

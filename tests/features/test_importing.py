@@ -462,6 +462,7 @@ def test_complete_journey_becomes_purchases_and_items(shop: Shop):
         "value": 0.5,
         "session_id": "31198570044",
         "ranking_id": None,
+        "decision_id": None,
         "context": '{"store_id":"330"}',
     }
     assert second["quantity"] == 0.0
