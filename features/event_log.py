@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ from features.errors import Corrupt, Unavailable
 from features.events import Event
 from features.fields import EPOCH, as_json
 from features.layout import Layout
+from features.profile_store import SQLiteProfileStore
+from features.profiles import folded
 
 SCHEMA: Final = pa.schema(
     [
@@ -38,6 +41,7 @@ SCHEMA: Final = pa.schema(
         pa.field("session_id", pa.string()),
         pa.field("ranking_id", pa.string()),
         pa.field("decision_id", pa.string()),
+        pa.field("same_as", pa.string()),
         pa.field("context", pa.string(), nullable=False),
     ]
 )
@@ -50,6 +54,10 @@ NUMBERED: Final = pa.schema(
 
 BATCH_ROWS: Final = 50_000
 _COLUMNS: Final = ", ".join("timestamp_us" if name == "timestamp" else name for name in SCHEMA.names)
+_INSERT: Final = (
+    f"INSERT INTO events ({_COLUMNS}) VALUES ({', '.join('?' * len(SCHEMA))})"
+    " ON CONFLICT (event_id) DO NOTHING RETURNING sequence"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +68,13 @@ class Appended:
         new: How many it did not have.
         repeated: How many it had already, and left as they were.
         conflicts: Rows of ``NUMBERED`` whose ``event_id`` names another event already; they were left out.
+        is_new: Of live events, for each in the order given whether it is one of the new.
     """
 
     new: int
     repeated: int
     conflicts: pa.Table = field(default_factory=NUMBERED.empty_table, repr=False)
+    is_new: tuple[bool, ...] = ()
 
 
 class EventLog:
@@ -73,32 +83,41 @@ class EventLog:
     An ``event_id`` occurs once: in the table ``events`` of the database, or in one of the Parquet files that its table
     ``history_files`` names. A Parquet file is written first and named last, in one transaction, so a process that is
     killed leaves the log as it was, or complete.
+
+    Attributes:
+        profiles: What the live events and the folded files of the history tell of each visitor.
     """
 
-    def __init__(self, layout: Layout) -> None:
-        """Open the log; raises what ``open_database`` does."""
+    def __init__(self, layout: Layout, database: sqlite3.Connection | None = None) -> None:
+        """Open the log, or use the open ``database``; raises what ``open_database`` does."""
         self._layout = layout
-        self._database = open_database(layout.database)
+        self._database = database or open_database(layout.database)
         self._archived = _Ids()
+        self.profiles = SQLiteProfileStore(self._database)
 
     def close(self) -> None:
         """Close the database."""
         self._database.close()
 
     def append(self, events: Iterable[Event]) -> Appended:
-        """Add ``events`` in one durable transaction; those whose ``event_id`` the log has change nothing."""
-        rows = [_row(event) for event in events]
+        """Add ``events``, and what they tell to the profiles, in one durable transaction.
+
+        Those whose ``event_id`` the log has change nothing.
+        """
+        given = list(events)
         with transaction(self._database):
             # inside the transaction: no import can finish between the look and the writing
-            known = self._in_history([row[0] for row in rows])
-            before = self._database.total_changes
-            marks = ", ".join("?" * len(SCHEMA))
-            self._database.executemany(
-                f"INSERT INTO events ({_COLUMNS}) VALUES ({marks}) ON CONFLICT (event_id) DO NOTHING",
-                (row for row in rows if row[0] not in known),
-            )
-            new = self._database.total_changes - before
-        return Appended(new, len(rows) - new)
+            known = self._in_history([event.event_id for event in given])
+            sequences = [
+                None if event.event_id in known else self._database.execute(_INSERT, _row(event)).fetchone()
+                for event in given
+            ]
+            new = [event for event, sequence in zip(given, sequences, strict=True) if sequence]
+            if new:
+                last = max(sequence for (sequence,) in filter(None, sequences))
+                self.profiles.add(folded(new, self.profiles.numbers), last)
+        is_new = tuple(sequence is not None for sequence in sequences)
+        return Appended(len(new), len(given) - len(new), is_new=is_new)
 
     def append_tables(self, tables: Iterable[pa.Table]) -> Appended:
         """Add the rows of ``tables``, of the columns ``NUMBERED``, to the history: all of them, or none if killed.
@@ -293,7 +312,7 @@ _REPETITIVE: Final = [name for name in SCHEMA.names if name not in ("event_id", 
 # A field of a later version is added only where it has a value (concat_ws skips nulls): ids once derived stay the same.
 _CONTENT: Final = """md5(concat_ws(chr(31), event_type, user_id, coalesce(item_id, ''), epoch_us(timestamp), quantity,
     coalesce(value::VARCHAR, ''), coalesce(session_id, ''), coalesce(ranking_id, ''), context,
-    'decision_id=' || decision_id))"""
+    'decision_id=' || decision_id, 'same_as=' || same_as))"""
 _ARRIVALS: Final = f"""
     WITH contents AS (
         SELECT row, event_id, {_CONTENT} AS content FROM read_parquet(?)
@@ -376,6 +395,7 @@ def _row(event: Event) -> tuple[Any, ...]:
         event.session_id,
         event.ranking_id,
         event.decision_id,
+        event.same_as,
         as_json(event.context),
     )
 

@@ -212,6 +212,7 @@ def _snapshot(rows: pl.DataFrame, catalog: pl.DataFrame, workshop: Path) -> Snap
         "session_id": user + "-" + moment,
         "ranking_id": pl.repeat(None, n, dtype=pl.String, eager=True),
         "decision_id": pl.repeat(None, n, dtype=pl.String, eager=True),
+        "same_as": pl.repeat(None, n, dtype=pl.String, eager=True),
         "context": pl.repeat("{}", n, eager=True),
     }
     log = workshop / "log.parquet"

@@ -71,6 +71,7 @@ def test_an_event_comes_back_as_it_was_given(log: EventLog, tmp_path: Path):
         session_id="s1",
         ranking_id="r1",
         decision_id="d1",
+        same_as="u2",
         context={"b": 'quo"te', "a": True, "c": 1.5},
     )
     log.append([given])
@@ -86,6 +87,7 @@ def test_an_event_comes_back_as_it_was_given(log: EventLog, tmp_path: Path):
             "session_id": "s1",
             "ranking_id": "r1",
             "decision_id": "d1",
+            "same_as": "u2",
             "context": '{"a":true,"b":"quo\\"te","c":1.5}',
         }
     ]

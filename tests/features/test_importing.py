@@ -463,6 +463,7 @@ def test_complete_journey_becomes_purchases_and_items(shop: Shop):
         "session_id": "31198570044",
         "ranking_id": None,
         "decision_id": None,
+        "same_as": None,
         "context": '{"store_id":"330"}',
     }
     assert second["quantity"] == 0.0
