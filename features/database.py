@@ -13,10 +13,11 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 APPLICATION_ID = 0x41545455  # "ATTU": tells our databases from those of other programs
 
 
-def open_database(path: Path) -> sqlite3.Connection:
+def open_database(path: Path, any_thread: bool = False) -> sqlite3.Connection:
     """Return a connection to the database at ``path``, which is created or migrated where necessary.
 
-    What is committed survives a loss of power. A statement outside of ``transaction`` commits at once.
+    What is committed survives a loss of power. A statement outside of ``transaction`` commits at once. The connection
+    is for the thread that opened it, or with ``any_thread`` for one thread after another.
 
     Raises:
         InvalidInput: the file is not a database of Attune.
@@ -25,7 +26,7 @@ def open_database(path: Path) -> sqlite3.Connection:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(path, timeout=30, isolation_level=None)
+        connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=not any_thread)
     except (OSError, sqlite3.OperationalError) as error:
         raise Unavailable(f"The database {path} cannot be opened: {error}.") from None
     try:
@@ -49,14 +50,22 @@ def open_database(path: Path) -> sqlite3.Connection:
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Make the statements inside one durable transaction, alone in writing; an exception undoes them."""
-    connection.execute("BEGIN IMMEDIATE")
+    """Make the statements inside one durable transaction, alone in writing; an exception undoes them.
+
+    Inside of another transaction they become part of it, durable when it is, and an exception undoes only them.
+    """
+    begin, undo, end = "BEGIN IMMEDIATE", ["ROLLBACK"], "COMMIT"
+    if connection.in_transaction:
+        begin, undo, end = "SAVEPOINT part", ["ROLLBACK TO part", "RELEASE part"], "RELEASE part"
+    connection.execute(begin)
     try:
         yield
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:  # SQLite ends it by itself where the disk is full
+            for statement in undo:
+                connection.execute(statement)
         raise
-    connection.execute("COMMIT")
+    connection.execute(end)
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:

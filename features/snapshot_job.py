@@ -6,7 +6,7 @@ import hashlib
 import platform
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
@@ -42,10 +42,10 @@ def build(
     with tempfile.TemporaryDirectory(prefix=".build-", dir=layout.root) as name:
         with closing(EventLog(layout)) as log, closing(Catalog(layout)) as catalog:
             tables = log.tables(Path(name))
-            catalog.export(exported := Path(name) / "catalog.parquet")
+            catalog_version = catalog.export(exported := Path(name) / "catalog.parquet")
         made_from = _fingerprint([*tables, exported], Path(name), f"{as_of} {settings.model_dump_json()}")
         snapshot = _made_from(layout, made_from) or snapshot_of(
-            tables, pl.read_parquet(exported), layout.snapshots, settings, as_of, engine
+            tables, pl.read_parquet(exported), layout.snapshots, settings, as_of, engine, catalog_version
         )
     point(snapshot.folder / "made_from", made_from)
     point(layout.latest_snapshot, snapshot.manifest.snapshot_hash)
@@ -59,13 +59,14 @@ def snapshot_of(
     settings: SnapshotSettings,
     as_of: datetime | None = None,
     engine: EngineSettings | None = None,
+    catalog_version: str = "",
 ) -> Snapshot:
     """Return the snapshot of the events in the Parquet files ``log`` that happened before ``as_of``.
 
     It lies in ``folder``, under its hash. The same events, catalog, settings and moment give the same hash, whatever
     the layout of the log and the number of threads. ``as_of`` is cut to whole seconds, and by default the second after
-    the last event. ``catalog`` is what ``Catalog.export`` writes; it is that of today, also in a snapshot of an earlier
-    time.
+    the last event. ``catalog`` is what ``Catalog.export`` writes and ``catalog_version`` what it returns; it is that of
+    today, also in a snapshot of an earlier time.
 
     Raises:
         InvalidInput: the log is empty, or there is no interaction before ``as_of``.
@@ -75,7 +76,7 @@ def snapshot_of(
         event_types = encode_interactions(events, catalog["item_id"].to_list(), new, duckdb)
         dimensions = encode_catalog(catalog, new)
         write_aggregates(new, event_types, dimensions, as_of, settings, duckdb)
-        return _seal(new, folder, as_of, event_types, dimensions, settings)
+        return _seal(new, folder, as_of, event_types, dimensions, settings, catalog_version)
 
 
 def before(snapshot: Snapshot, timestamp: datetime, folder: Path, engine: EngineSettings | None = None) -> Snapshot:
@@ -115,7 +116,18 @@ def of_interactions(
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("users"))
         interactions.save(new / "interactions")
         write_aggregates(new, manifest.event_types, manifest.dimensions, as_of, manifest.settings, duckdb)
-        return _seal(new, folder, as_of, manifest.event_types, manifest.dimensions, manifest.settings)
+        catalog_version = manifest.versions.get("catalog", "")
+        return _seal(new, folder, as_of, manifest.event_types, manifest.dimensions, manifest.settings, catalog_version)
+
+
+def weighed(
+    snapshot: Snapshot, event_weights: Mapping[str, float], folder: Path, engine: EngineSettings | None = None
+) -> Snapshot:
+    """Return ``snapshot`` as it would be, had it been built with ``event_weights``. It lies in ``folder``."""
+    manifest = snapshot.manifest
+    settings = SnapshotSettings(event_weights=dict(event_weights), half_life_days=manifest.settings.half_life_days)
+    other = Snapshot(snapshot.folder, manifest.model_copy(update={"settings": settings}))
+    return of_interactions(other, snapshot.interactions, manifest.as_of, folder, engine)
 
 
 def _events(log: Sequence[Path], as_of: datetime | None, duckdb: DuckDB) -> tuple[Table, datetime]:
@@ -156,6 +168,7 @@ def _seal(
     event_types: Sequence[str],
     dimensions: Sequence[str],
     settings: SnapshotSettings,
+    catalog_version: str,
 ) -> Snapshot:
     """Write the manifest into the folder ``new`` and give it its name."""
     interactions = Interactions.load(new / "interactions")
@@ -177,7 +190,7 @@ def _seal(
             "sessions": int(interactions.all.session.max()) + 1,
         },
         versions={name: version(name) for name in ("attune", "duckdb", "ibis-framework", "numpy", "polars")}
-        | {"python": platform.python_version()},
+        | {"python": platform.python_version(), "catalog": catalog_version},
         settings=settings,
     )
     manifest = manifest.model_copy(update={"snapshot_hash": _content_hash(new, manifest)})

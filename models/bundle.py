@@ -38,6 +38,9 @@ SCORERS: Final = {
     "titles": "models.titles:Titles",
     "values": "models.values:Values",
     "analogies": "models.analogies:Analogies",
+    "demand": "models.demand:Demand",
+    "history": "models.history_shape:HistoryShape",
+    "sum": "models.weighted_sum:WeightedSum",
     "blend": "models.blend:Blend",
 }
 """Every way to score that a bundle may carry, by name. Only what it does carry is imported: all would take seconds."""
@@ -76,7 +79,8 @@ class Manifest(Settings):
 
     format: int
     bundle_id: str = ""
-    """Hash of everything in the bundle but the moment of its creation; empty until it is saved."""
+    """Hash of everything in the bundle but the moment of its creation and the number of the catalog's version; empty
+    until it is saved."""
     model: str
     """The scorer that ranks unless a recipe names another."""
     scorers: dict[Name, SavedScorer]
@@ -87,6 +91,8 @@ class Manifest(Settings):
     as_of: datetime
     """The histories end before this."""
     snapshot_hash: str
+    catalog_version: str = ""
+    """Of the catalog that the bundle holds, as ``Catalog.export`` returns it; empty where unknown."""
     code_version: str
     created_at: datetime
     checksums: dict[str, str] = {}
@@ -144,6 +150,7 @@ class Bundle:
             dimensions=snapshot.manifest.dimensions,
             as_of=snapshot.manifest.as_of,
             snapshot_hash=snapshot.manifest.snapshot_hash,
+            catalog_version=snapshot.manifest.versions.get("catalog", ""),
             code_version=code_version,
             created_at=created_at,
         )
@@ -248,7 +255,7 @@ def _manifest(path: Path) -> Manifest:
 
 
 def _bundle_id(manifest: Manifest) -> str:
-    content = manifest.model_dump_json(exclude={"bundle_id", "created_at"})
+    content = manifest.model_dump_json(exclude={"bundle_id", "created_at", "catalog_version"})
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 

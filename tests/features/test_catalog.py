@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from features.catalog import FIELDS, Catalog, Upserted, problem_of_dimensions
+from features.catalog import FIELDS, Catalog, InvalidItem, Upserted, parse, problem_of_dimensions
 from features.layout import Layout
 
 TEXT = ("item_id", "item_type", "title", "description", "url", "image_url")
@@ -93,3 +93,84 @@ def test_a_name_that_no_dimension_may_have_is_refused(name: str):
 
 def test_an_ordinary_name_is_good():
     assert problem_of_dimensions(["brand", "size_2"]) is None
+
+
+def test_a_request_gives_an_item_its_fields_and_dimensions():
+    given = {"item_id": "a", "price": 2, "published_at": "1970-01-01T00:00:01Z", "url": None}
+    dimensions = {"size": "L", "colour": ["red", "blue"], "brand": []}
+    assert parse(given | {"dimensions": dimensions}) == {
+        "item_id": "a",
+        "price": 2.0,
+        "published_at_us": 1_000_000,
+        "url": None,
+        "dimensions": {"colour": ["red", "blue"], "size": ["L"]},
+    }
+
+
+@pytest.mark.parametrize(
+    ("record", "field", "reason"),
+    [
+        ("lamp", "", "must be an object"),
+        ({"title": "Lamp"}, "item_id", "is required"),
+        ({"item_id": "a", "price": -1}, "price", "must be a number from 0 to"),
+        ({"item_id": "a", "colour": "red"}, "colour", "is not known; allowed are item_id, .*, dimensions"),
+        ({"item_id": "a", "dimensions": {"price": "1"}}, "dimensions", "has a name that is not allowed"),
+        ({"item_id": "a", "dimensions": {"colour": [1]}}, "dimensions", "must be at most 64 texts"),
+        ({"item_id": "a", "dimensions": ["red"]}, "dimensions", "must be an object of names and their values"),
+    ],
+)
+def test_an_item_that_is_not_allowed_is_refused_with_its_field(record: object, field: str, reason: str):
+    with pytest.raises(InvalidItem, match=reason) as refused:
+        parse(record)
+    assert refused.value.field == field
+
+
+def test_a_patch_changes_only_what_it_gives(catalog: Catalog):
+    catalog.put([parse({"item_id": "a", "price": 5, "title": "Lamp", "dimensions": {"colour": "red"}})])
+    assert catalog.patch([{"item_id": "a", "stock": 0.0, "visible": False}, {"item_id": "b", "stock": 1.0}]) == ["b"]
+    row = catalog.row("a")
+    assert row is not None
+    assert (row["price"], row["title"], row["stock"], row["visible"]) == (5.0, "Lamp", 0.0, False)
+    assert row["dimensions"] == {"colour": ["red"]}
+    assert catalog.row("b") is None
+
+
+def test_an_item_that_was_put_replaces_the_one_before_as_a_whole(catalog: Catalog):
+    catalog.put([parse({"item_id": "a", "price": 5})])
+    assert catalog.put([parse({"item_id": "a", "title": "Lamp"})]) == Upserted(new=0, changed=1, unchanged=0)
+    assert catalog.put([parse({"item_id": "a", "title": "Lamp"})]) == Upserted(new=0, changed=0, unchanged=1)
+    row = catalog.row("a")
+    assert row is not None
+    assert row["price"] is None
+
+
+def test_each_change_has_a_version_and_the_last_of_an_item_tells_what_it_is(catalog: Catalog):
+    catalog.put([parse({"item_id": "a", "stock": 1}), parse({"item_id": "b"})])
+    assert catalog.version == 2
+    catalog.patch([{"item_id": "a", "stock": 2.0}])
+    catalog.patch([{"item_id": "a", "stock": 2.0}])
+    assert catalog.delete(["b", "c"]) == ["c"]
+    assert [(one.version, one.item_id, one.row and one.row["stock"]) for one in catalog.changes(2)] == [
+        (3, "a", 2.0),
+        (4, "b", None),
+    ]
+    assert catalog.changes(4) == []
+
+
+def test_the_catalog_can_be_had_as_it_was_at_any_version(catalog: Catalog):
+    catalog.put([parse({"item_id": "a", "stock": 1, "dimensions": {"size": "L"}}), parse({"item_id": "b", "price": 9})])
+    first = {name: catalog.row(name) for name in "ab"}
+    catalog.patch([{"item_id": "a", "stock": 0.0, "visible": False, "dimensions": {}}])
+    catalog.delete(["b"])
+    second = {name: catalog.row(name) for name in "ab"}
+    catalog.put([parse({"item_id": "b", "price": 1}), parse({"item_id": "c"})])
+    assert {one.item_id: one.row for one in catalog.as_of(2)} == {**first, "c": None}
+    assert {one.item_id: one.row for one in catalog.as_of(4)} == {"b": second["b"], "c": None}
+    assert second["b"] is None
+
+
+def test_an_export_says_which_catalog_and_which_version_it_is_of(catalog: Catalog, tmp_path: Path):
+    catalog.put([parse({"item_id": "a"})])
+    assert catalog.export(tmp_path / "catalog.parquet") == f"{catalog.name}:1"
+    other = Catalog(Layout(tmp_path / "other"))
+    assert other.name != catalog.name

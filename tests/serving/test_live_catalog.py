@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from features.catalog import Catalog, parse
+from features.layout import Layout
+from models.bundle import Bundle
+from serving.live_catalog import LiveCatalog
+from tests.serving.shop import SHOP, bundle_of
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return bundle_of(tmp_path_factory.mktemp("bundle"))
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Iterator[Catalog]:
+    """A catalog of another folder than the bundle was made in."""
+    with closing(Catalog(Layout(tmp_path))) as catalog:
+        yield catalog
+
+
+def reading(catalog: Catalog, tmp_path: Path) -> Catalog:
+    """Return the catalog over a connection of its own, as another process has it."""
+    return Catalog(Layout(tmp_path))
+
+
+def test_without_a_catalog_it_is_the_bundle_s_own(bundle: Bundle) -> None:
+    live = LiveCatalog(bundle)
+    assert not live.refresh()
+    assert len(live) == live.bundle_size == len(bundle.items)
+    sold_out, hidden = live.indices(["z-sold-out", "z-hidden"])
+    assert live.stock[sold_out] == 0
+    assert np.isnan(live.stock[hidden])
+    assert not live.visible[hidden]
+    assert live.rows(None).equals(bundle.catalog)
+
+
+def test_a_change_by_anybody_is_there_at_the_next_refresh(bundle: Bundle, catalog: Catalog, tmp_path: Path) -> None:
+    live = LiveCatalog(bundle, reading(catalog, tmp_path))
+    tea = live.find("tea")
+    assert tea is not None
+    assert np.isnan(live.stock[tea])
+    catalog.put([parse({"item_id": "tea", "price": 4.5, "stock": 0, "dimensions": {"kind": "drink"}})])
+    assert live.refresh()
+    assert not live.refresh()
+    assert (live.price[tea], live.stock[tea]) == (4.5, 0)
+    assert live.row(tea)["price"] == 4.5
+    catalog.patch([{"item_id": "tea", "stock": 3.0}])
+    catalog.delete(["tea"])
+    assert live.refresh()
+    assert not live.in_catalog[tea]
+    assert live.row(tea)["in_catalog"] is False
+
+
+def test_an_added_item_comes_after_those_of_the_bundle(bundle: Bundle, catalog: Catalog, tmp_path: Path) -> None:
+    live = LiveCatalog(bundle, reading(catalog, tmp_path))
+    catalog.put([parse({"item_id": "rum", "price": 20, "published_at": "2026-01-30T00:00:00Z"})])
+    live.refresh()
+    rum = live.find("rum")
+    assert rum == live.bundle_size == len(live) - 1
+    assert live.id(rum) == "rum"
+    assert live.indices(["rum", "tea", "gin"]).tolist() == [rum, bundle.items.find("tea"), -1]
+    assert live.in_catalog[rum]
+    assert live.in_catalog.shape == live.price.shape == (len(live),)
+    assert rum in live.latest[:2]
+
+
+def test_rows_are_those_of_the_bundle_with_the_changed_ones_in_their_place(
+    bundle: Bundle, catalog: Catalog, tmp_path: Path
+) -> None:
+    live = LiveCatalog(bundle, reading(catalog, tmp_path))
+    catalog.put([parse({"item_id": "rum", "dimensions": {"kind": "drink", "proof": "80"}})])
+    catalog.put([parse({"item_id": "tea", "title": "Green tea"})])
+    live.refresh()
+    rows = live.rows(live.indices(["milk", "rum", "tea"]))
+    assert rows["item_id"].to_list() == ["milk", "rum", "tea"]
+    assert rows["title"].to_list() == ["Item milk", None, "Green tea"]
+    assert rows["kind"].to_list() == [["drink"], ["drink"], []]
+    assert rows.schema == bundle.catalog.schema
+    assert live.rows(None)["item_id"].to_list() == [*bundle.catalog["item_id"], "rum"]
+
+
+def test_it_tells_what_has_changed_since_a_version(bundle: Bundle, catalog: Catalog, tmp_path: Path) -> None:
+    live = LiveCatalog(bundle, reading(catalog, tmp_path))
+    before = live.version
+    catalog.put([parse({"item_id": "tea"}), parse({"item_id": "milk"}), parse({"item_id": "tea", "price": 1})])
+    live.refresh()
+    changed = live.changed_since(before)
+    assert changed is not None
+    assert [live.id(one) for one in changed] == ["milk", "tea"]
+    assert live.changed_since(live.version).tolist() == []
+    assert live.changed_since(before - 1) is None
+
+
+def test_what_the_bundle_holds_already_is_no_change(tmp_path: Path) -> None:
+    bundle = bundle_of(tmp_path / "var")
+    with closing(Catalog(Layout(tmp_path / "var"))) as own, closing(Catalog(Layout(tmp_path / "other"))) as other:
+        assert LiveCatalog(bundle, own).version == len(SHOP)
+        assert LiveCatalog(bundle, own).changed_since(len(SHOP)).tolist() == []
+        assert LiveCatalog(bundle, other).version == 0
+
+
+def test_it_can_be_had_as_of_an_earlier_version(bundle: Bundle, catalog: Catalog, tmp_path: Path) -> None:
+    catalog.put([parse({"item_id": "tea", "stock": 1}), parse({"item_id": "rum"})])
+    catalog.patch([{"item_id": "tea", "stock": 0.0}])
+    catalog.delete(["rum"])
+    then, now = (LiveCatalog(bundle, reading(catalog, tmp_path), version) for version in (2, None))
+    assert [live.stock[live.find("tea")] for live in (then, now)] == [1, 0]
+    assert then.in_catalog[then.find("rum")]
+    assert now.find("rum") is None
+    catalog.patch([{"item_id": "tea", "stock": 7.0}])
+    assert not then.refresh()
