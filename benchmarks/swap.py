@@ -150,7 +150,7 @@ async def ask(client: httpx.AsyncClient, answers: Expected, figures: Figures, un
         figures.answers[version] += 1
         figures.changes += before not in (None, version)
         before = version
-        got = [(one["item_id"], np.float32(one["score"]).item()) for one in answer["items"]]
+        got = [(one["item_id"], one["score"]) for one in answer["items"]]
         figures.mixed += got != answers.get((version, user_id))
 
 

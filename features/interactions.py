@@ -46,7 +46,7 @@ class History:
         """Return the part that happened before ``timestamp_s``."""
         return self[: int(np.searchsorted(self.timestamp_s, timestamp_s, side="left"))]
 
-    def __getitem__(self, part: slice) -> History:
+    def __getitem__(self, part: slice | NDArray[np.bool_] | NDArray[np.int64]) -> History:
         return History(*(getattr(self, name)[part] for name in COLUMNS))
 
 

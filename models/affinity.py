@@ -174,11 +174,15 @@ class Affinity(Scorer):
         """Return the ``n`` items that score highest among the ``strongest_items``."""
         return best_first(self._strongest, self._odds(history, self._strongest, now), n)
 
-    def likes(self, history: History, n: int, now: datetime) -> list[Liked]:
-        """Return the ``n`` values that the profile prefers most: more of it than usual, and how much of it."""
+    def liked(self, history: History, n: int, now: datetime) -> IntArray:
+        """Return the numbers of the ``n`` values that the profile prefers most: more of it than usual, and how much."""
         weight, lift, _ = self._profile(history, now)
-        best = best_first(np.arange(len(weight), dtype=np.int32), weight * lift, n)
-        return [Liked(*self._name(value), float(np.exp(lift[value]))) for value in best.tolist()]
+        return best_first(np.arange(len(weight), dtype=np.int32), weight * lift, n)
+
+    def likes(self, history: History, n: int, now: datetime) -> list[Liked]:
+        """Return the ``n`` values that the profile prefers most, and how much more than usual."""
+        lift = self._profile(history, now)[1]
+        return [Liked(*self._name(value), float(np.exp(lift[value]))) for value in self.liked(history, n, now).tolist()]
 
     def reason(self, history: History, item: int, now: datetime) -> Reason | None:
         """Return the value that speaks most for the item."""

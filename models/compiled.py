@@ -21,5 +21,6 @@ BYTES: Final = _read(types.uint8)
 INTS: Final = _read(types.int32)
 LONGS: Final = _read(types.int64)
 FLOATS: Final = _read(types.float32)
+DOUBLES: Final = _read(types.float64)
 LONG: Final = types.int64
 DOUBLE: Final = types.float64

@@ -103,7 +103,7 @@ class ItemToItem(Scorer):
 
     def reason(self, history: History, item: int, now: datetime) -> Reason | None:
         """Return the items of the history that ``item`` goes with."""
-        mine, weight = self._recent(history, now)
+        mine, weight = self.anchors(history, now)
         pull = np.array([self._between(int(one), item) for one in mine], dtype=np.float32) * weight
         because = best_first(mine, pull, 2)
         if not len(because):
@@ -126,10 +126,11 @@ class ItemToItem(Scorer):
         return cls(ItemToItemSettings.model_validate(config), **arrays)
 
     def _all(self, history: History, now: datetime) -> Scores:
-        mine, weight = self._recent(history, now)
+        mine, weight = self.anchors(history, now)
         return _spread(mine, weight, self.indptr, self.indices, self.strength)
 
-    def _recent(self, history: History, now: datetime) -> tuple[IntArray, FloatArray]:
+    def anchors(self, history: History, now: datetime) -> tuple[IntArray, FloatArray]:
+        """Return the items of the history that count, the heaviest first, and what each weighs."""
         weight = interaction_weights(history, self.event_weights, self.config.half_life_days, now)
         items, at = np.unique(history.item, return_inverse=True)
         total = np.bincount(at, weight, minlength=len(items)).astype(np.float32)

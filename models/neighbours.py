@@ -73,7 +73,7 @@ class NeighbourScorer(Scorer):
         before it; ``strongest`` that of the strongest tie; ``share_of_best`` the score by the best score of any item;
         ``place`` how many items score higher, at most ``PLACES``.
         """
-        mine, weight = self._recent(history, now)
+        mine, weight = self.anchors(history, now)
         return _columns(mine, weight, self.indptr, self.indices, self.strength, items, PLACES)
 
     def candidates(self, history: History, n: int, now: datetime) -> IntArray:
@@ -84,7 +84,7 @@ class NeighbourScorer(Scorer):
 
     def reason(self, history: History, item: int, now: datetime) -> Reason | None:
         """Return the one or two items of the history that ``item`` is tied to most."""
-        mine, weight = self._recent(history, now)
+        mine, weight = self.anchors(history, now)
         items, at = np.unique(mine, return_inverse=True)
         pull = np.array([self._between(int(one), item) for one in items], dtype=np.float32)
         pull *= np.bincount(at, weight, minlength=len(items)).astype(np.float32)
@@ -106,10 +106,10 @@ class NeighbourScorer(Scorer):
         return cls(config, **arrays)  # type: ignore[arg-type]
 
     def _all(self, history: History, now: datetime) -> Scores:
-        mine, weight = self._recent(history, now)
+        mine, weight = self.anchors(history, now)
         return _total(mine, weight, self.indptr, self.indices, self.strength)
 
-    def _recent(self, history: History, now: datetime) -> tuple[IntArray, NDArray[np.float32]]:
+    def anchors(self, history: History, now: datetime) -> tuple[IntArray, NDArray[np.float32]]:
         """Return the items of the interactions that count, the last one first, and what each weighs."""
         recent = history[max(0, len(history) - self.config.recent_interactions) :]
         weight = interaction_weights(recent, self.event_weights, self.config.half_life_days, now)[::-1]

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 import polars as pl
+from numba import njit
 from numpy.typing import NDArray
 
 from features.errors import InvalidInput
 from features.interactions import IntArray
+from models.compiled import BOOLS, BYTES, DOUBLE, DOUBLES, INTS, LONGS
 
 BoolArray = NDArray[np.bool_]
+Value = float | str | bool | None
+Values = Mapping[str, Value]
 
 MAX_EXPRESSION_LENGTH: Final = 2_000
-EXPRESSIONS_KEPT: Final = 256
+BITMAPS_KEPT: Final = 256
 FUNCTIONS: Final = ("array_contains", "array_length", "abs", "coalesce", "lower", "upper", "length", "starts_with")
 """What a filter expression may call. A list of what is allowed, since one call (``lpad``) could fill the memory."""
 _WORDS_BEFORE_A_PARENTHESIS: Final = {
@@ -35,6 +39,68 @@ _WORDS_BEFORE_A_PARENTHESIS: Final = {
     "else",
     "case",
 }
+_TEXT: Final = re.compile(r"'(?:[^']|'')*'")
+_PLACEHOLDER: Final = re.compile(r"\b(profile|context)\s*\.\s*(\w+(?:\.\w+)?)")
+_UNAVAILABLE: Final = (
+    "",
+    "not in the catalog",
+    "hidden",
+    "out of stock",
+    "not published yet",
+    "expired",
+)
+
+
+class Shelf(Protocol):
+    """What the catalog says of each item at this moment.
+
+    The arrays are in order of the item index, and longer than the bundle's items where items came after it. They may be
+    replaced, and their entries change, between two requests; ``version`` tells.
+    """
+
+    version: int
+    """Rises with every change."""
+    in_catalog: BoolArray
+    visible: BoolArray
+    stock: NDArray[np.float64]
+    """NaN where unlimited."""
+    price: NDArray[np.float64]
+    """NaN where unknown."""
+    published_s: NDArray[np.int64]
+    expires_s: NDArray[np.int64]
+
+    @property
+    def latest(self) -> IntArray:
+        """All items, the latest published first; those without a date last."""
+
+    def rows(self, items: IntArray | None) -> pl.DataFrame:
+        """Return the columns of the catalog for ``items``, or for all, in order; see ``Snapshot.catalog``."""
+
+    def changed_since(self, version: int) -> IntArray | None:
+        """Return the items that changed after ``version``, or None where that is no longer known."""
+
+
+class BundleShelf:
+    """The catalog as the snapshot of a bundle has it; it never changes."""
+
+    def __init__(self, catalog: pl.DataFrame) -> None:
+        self.version = 0
+        self.in_catalog = catalog["in_catalog"].fill_null(False).to_numpy()
+        self.visible = catalog["visible"].fill_null(True).to_numpy()
+        self.stock = catalog["stock"].cast(pl.Float64).fill_null(np.nan).to_numpy()
+        self.price = catalog["price"].cast(pl.Float64).fill_null(np.nan).to_numpy()
+        self.published_s = _seconds(catalog["published_at"], np.iinfo(np.int64).min)
+        self.expires_s = _seconds(catalog["expires_at"], np.iinfo(np.int64).max)
+        self.latest = np.argsort(-self.published_s.astype(np.float64), kind="stable").astype(np.int32)
+        self._catalog = catalog
+
+    def rows(self, items: IntArray | None) -> pl.DataFrame:
+        """Return the columns of the catalog for ``items``, or for all."""
+        return self._catalog if items is None else self._catalog[items]
+
+    def changed_since(self, version: int) -> IntArray | None:
+        """Return no items."""
+        return np.zeros(0, np.int32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,96 +116,181 @@ class Filter:
     keeps: Callable[[IntArray], BoolArray]
 
 
-def kept(items: IntArray, filters: Sequence[Filter]) -> IntArray:
-    """Return those of ``items`` that every filter keeps, in their order."""
-    for rule in filters:
-        items = items[rule.keeps(items)]
-    return items
+class Rules:
+    """Everything that removes items from one ranking: what the catalog says at its moment, and ``filters``."""
+
+    def __init__(self, shelf: Shelf, now: datetime, filters: Sequence[Filter]) -> None:
+        self._shelf = shelf
+        self._now_s = now.timestamp()
+        self._filters = filters
+
+    def keeps(self, items: IntArray) -> BoolArray:
+        """Return which of ``items`` every rule keeps; same shape."""
+        keeps = self._unavailable(items) == 0
+        for rule in self._filters:
+            keeps &= rule.keeps(items)
+        return keeps
+
+    def kept(self, items: IntArray) -> IntArray:
+        """Return those of ``items`` that every rule keeps, in their order."""
+        return items[self.keeps(items)]
+
+    def removed(self, items: IntArray) -> list[tuple[str, IntArray]]:
+        """Return each rule's reason with those of ``items`` that it is the first to remove, in their order."""
+        unavailable = self._unavailable(items)
+        found = [(reason, items[unavailable == code]) for code, reason in enumerate(_UNAVAILABLE) if code]
+        items = items[unavailable == 0]
+        for rule in self._filters:
+            keeps = rule.keeps(items)
+            found.append((rule.reason, items[~keeps]))
+            items = items[keeps]
+        return found
+
+    def _unavailable(self, items: IntArray) -> NDArray[np.uint8]:
+        shelf = self._shelf
+        return _unavailable(
+            items, shelf.in_catalog, shelf.visible, shelf.stock, shelf.published_s, shelf.expires_s, self._now_s
+        )
 
 
-def removed(items: IntArray, filters: Sequence[Filter]) -> list[tuple[str, IntArray]]:
-    """Return each filter's reason with those of ``items`` that it is the first to remove, in their order."""
-    found = []
-    for rule in filters:
-        keeps = rule.keeps(items)
-        found.append((rule.reason, items[~keeps]))
-        items = items[keeps]
-    return found
-
-
-def listed(reason: str, items: IntArray, n_items: int) -> Filter:
+def listed(reason: str, items: IntArray) -> Filter:
     """Return the filter that removes ``items``."""
-    keep = np.ones(n_items, np.bool_)
-    keep[items] = False
-    return Filter(reason, lambda asked: keep[asked])
+    ordered = np.sort(items)
+    return Filter(reason, lambda asked: ~_among(asked, ordered))
 
 
-class Availability:
-    """Which items of a catalog may be shown at a moment; ``catalog`` as in ``Snapshot.catalog``."""
+def priced(shelf: Shelf, anchors: IntArray, window: tuple[float, float]) -> Filter | None:
+    """Return the filter that keeps prices within shares of the mean price of ``anchors``; None if that is unknown."""
+    known = shelf.price[anchors]
+    known = known[np.isfinite(known)]
+    if not len(known):
+        return None
+    low, high = (share * float(known.mean()) for share in window)
+    reason = f"not priced from {low:.2f} to {high:.2f}"
+    return Filter(reason, lambda items: (shelf.price[items] >= low) & (shelf.price[items] <= high))
 
-    def __init__(self, catalog: pl.DataFrame) -> None:
-        in_catalog = catalog["in_catalog"].fill_null(False).to_numpy()
-        visible = catalog["visible"].fill_null(True).to_numpy()
-        in_stock = (catalog["stock"].fill_null(1) > 0).to_numpy()
-        self._always = [
-            Filter("not in the catalog", lambda items: in_catalog[items]),
-            Filter("hidden", lambda items: visible[items]),
-            Filter("out of stock", lambda items: in_stock[items]),
-        ]
-        self.published_s = _seconds(catalog["published_at"], np.iinfo(np.int64).min)
-        self._expires_s = _seconds(catalog["expires_at"], np.iinfo(np.int64).max)
 
-    def filters(self, now: datetime) -> list[Filter]:
-        """Return what keeps the items in the catalog, visible, in stock, published and not expired at ``now``."""
-        now_s = now.timestamp()
-        return [
-            *self._always,
-            Filter("not published yet", lambda items: self.published_s[items] <= now_s),
-            Filter("expired", lambda items: self._expires_s[items] > now_s),
-        ]
+class _Bitmap:
+    """Which items meet an expression, one bit each, as of a version of the catalog."""
+
+    def __init__(self, bits: NDArray[np.uint8], version: int, n_items: int) -> None:
+        self.bits, self.version, self.n_items = bits, version, n_items
 
 
 class Expressions:
-    """Conditions on items in SQL, such as ``department = 'GROCERY' AND price < 5``, evaluated once per catalog.
+    """Conditions on items in SQL, such as ``department = 'GROCERY' AND price < 5``.
 
     The columns are those of the catalog. A dimension of which every item has at most one value is text; another is a
     list, and is asked with ``'red' = ANY(colour)``. Where a column is unknown (NULL) the condition does not hold.
+    ``profile.x`` and ``context.x`` stand for what is known of the visitor and of the request, NULL where nothing is.
+
+    An expression without such values that is asked a second time becomes a bitmap of all items, in which a change of
+    the catalog changes only the bits of the changed items. Another is evaluated for the items asked about alone.
     """
 
-    def __init__(self, catalog: pl.DataFrame) -> None:
-        dimensions = [name for name, dtype in catalog.schema.items() if isinstance(dtype, pl.List)]
-        several = catalog.select((pl.col(dimensions).list.len() > 1).any())
-        single = [pl.col(name).list.first() for name in dimensions if not several[name].item()]
-        self._items = catalog.drop("in_catalog", "visible").with_columns(single)
-        self._meets = lru_cache(EXPRESSIONS_KEPT)(self._evaluate)
+    def __init__(self, shelf: Shelf) -> None:
+        self._shelf = shelf
+        every = shelf.rows(None)
+        dimensions = [name for name, dtype in every.schema.items() if isinstance(dtype, pl.List)]
+        several = every.select((pl.col(dimensions).list.len() > 1).any())
+        self._single = [pl.col(name).list.first() for name in dimensions if not several[name].item()]
+        self._bitmaps: OrderedDict[str, _Bitmap | None] = OrderedDict()
 
-    def meets(self, expression: str) -> BoolArray:
-        """Return which items meet ``expression``; shape (items,).
+    def prepare(self, expression: str) -> None:
+        """Make ``expression`` ready to be asked.
 
         Raises:
             InvalidInput: it is not a condition on the columns of the catalog.
         """
-        return self._meets(expression)
+        if _PLACEHOLDER.search(_TEXT.sub("''", expression)):
+            self._meets(filled(expression, {}), np.zeros(0, np.int32))
+        else:
+            self._bitmap(expression)
 
-    def _evaluate(self, expression: str) -> BoolArray:
+    def keeps(self, expression: str, values: Values) -> Callable[[IntArray], BoolArray]:
+        """Return what says of items whether they meet ``expression`` for a visitor of whom ``values`` are known.
+
+        Raises:
+            InvalidInput: it is not a condition on the columns of the catalog.
+        """
+        asked = filled(expression, values)
+        if asked == expression:
+            if expression in self._bitmaps:
+                bits = self._bitmap(expression).bits
+                return lambda items: _set_bits(items, bits)
+            self._remember(expression, None)
+        self._meets(asked, np.zeros(0, np.int32))
+        return lambda items: self._meets(asked, items)
+
+    def _bitmap(self, expression: str) -> _Bitmap:
+        shelf, bitmap = self._shelf, self._bitmaps.get(expression)
+        n_items = len(shelf.in_catalog)
+        if bitmap is None or bitmap.version != shelf.version or bitmap.n_items != n_items:
+            version = shelf.version
+            changed = None if bitmap is None else shelf.changed_since(bitmap.version)
+            if bitmap is None or changed is None:
+                bits = np.packbits(self._meets(expression, None), bitorder="little")
+            else:
+                bits = np.zeros((n_items + 7) // 8, np.uint8)
+                bits[: len(bitmap.bits)] = bitmap.bits
+                _change_bits(changed, self._meets(expression, changed), bits)
+            bitmap = _Bitmap(bits, version, n_items)
+        self._remember(expression, bitmap)
+        return bitmap
+
+    def _remember(self, expression: str, bitmap: _Bitmap | None) -> None:
+        self._bitmaps[expression] = bitmap
+        self._bitmaps.move_to_end(expression)
+        if len(self._bitmaps) > BITMAPS_KEPT:
+            self._bitmaps.popitem(last=False)
+
+    def _meets(self, expression: str, items: IntArray | None) -> BoolArray:
+        """Return which of ``items``, or of all, meet ``expression``, in which no value is left open."""
         if len(expression) > MAX_EXPRESSION_LENGTH:
             raise InvalidInput(f"The filter has {len(expression)} characters; {MAX_EXPRESSION_LENGTH} are allowed.")
         _refuse_foreign_calls(expression)
+        rows = self._shelf.rows(items).drop("in_catalog", "visible").with_columns(self._single)
         try:
-            result = self._items.select(pl.sql_expr(expression)).to_series()
+            result = rows.select(pl.sql_expr(expression)).to_series()
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException, LookupError) as error:
             problem = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise InvalidInput(
                 f"The filter {expression!r} cannot be used: {problem}. "
-                f"Columns: {', '.join(self._items.columns)}. Example: price < 5 AND title LIKE 'A%'."
+                f"Columns: {', '.join(rows.columns)}. Example: price < 5 AND title LIKE 'A%'."
             ) from None
-        if result.dtype != pl.Boolean or len(result) != len(self._items):
+        if result.dtype == pl.Null and "NULL" in expression:
+            return np.zeros(len(rows), np.bool_)  # a comparison with a value that is not known
+        if result.dtype != pl.Boolean or len(result) != len(rows):
             raise InvalidInput(f"The filter {expression!r} does not say yes or no for each item. Example: price < 5.")
         return result.fill_null(False).to_numpy()
 
 
+def filled(expression: str, values: Values) -> str:
+    """Return ``expression`` with ``profile.x`` and ``context.x`` replaced by literals of ``values``.
+
+    ``values`` has the names ``x`` of what is known of the profile, and ``context.x`` of the request's context.
+    """
+    if "profile" not in expression and "context" not in expression:
+        return expression
+    texts = _TEXT.findall(expression)
+    between = [_PLACEHOLDER.sub(lambda found: _literal(found, values), part) for part in _TEXT.split(expression)]
+    return "".join(part + text for part, text in zip(between, [*texts, ""], strict=True))
+
+
+def _literal(found: re.Match[str], values: Values) -> str:
+    owner, name = found.groups()
+    value = values.get(name if owner == "profile" else f"context.{name}")
+    if value is None or (isinstance(value, float) and not np.isfinite(value)):
+        return "NULL"
+    if isinstance(value, bool):
+        return str(value).upper()
+    if isinstance(value, str):
+        return "'" + value.replace("'", "''") + "'"
+    return repr(value) if value >= 0 else f"({value!r})"
+
+
 def _refuse_foreign_calls(expression: str) -> None:
-    outside_of_text = re.sub(r"'(?:[^']|'')*'", "''", expression)
+    outside_of_text = _TEXT.sub("''", expression)
     called = re.findall(r"([\w\"`]+)\s*\(", outside_of_text)
     words = re.findall(r"\w+", outside_of_text.lower())
     foreign = [name for name in called if name.lower() not in {*FUNCTIONS, *_WORDS_BEFORE_A_PARENTHESIS}]
@@ -150,3 +301,45 @@ def _refuse_foreign_calls(expression: str) -> None:
 
 def _seconds(times: pl.Series, unknown: int) -> NDArray[np.int64]:
     return times.dt.epoch("s").fill_null(unknown).to_numpy()
+
+
+@njit((INTS, BOOLS, BOOLS, DOUBLES, LONGS, LONGS, DOUBLE), cache=True)
+def _unavailable(items, in_catalog, visible, stock, published_s, expires_s, now_s):  # type: ignore[no-untyped-def]
+    """Return the place in ``_UNAVAILABLE`` of the first reason why each item cannot be shown, 0 where it can."""
+    codes = np.zeros(len(items), np.uint8)
+    for k in range(len(items)):
+        item = items[k]
+        if not in_catalog[item]:
+            codes[k] = 1
+        elif not visible[item]:
+            codes[k] = 2
+        elif stock[item] <= 0:
+            codes[k] = 3
+        elif published_s[item] > now_s:
+            codes[k] = 4
+        elif expires_s[item] <= now_s:
+            codes[k] = 5
+    return codes
+
+
+@njit((INTS, INTS), cache=True)
+def _among(items, ordered):  # type: ignore[no-untyped-def]
+    found = np.zeros(len(items), np.bool_)
+    for k in range(len(items)):
+        place = np.searchsorted(ordered, items[k])
+        found[k] = place < len(ordered) and ordered[place] == items[k]
+    return found
+
+
+@njit((INTS, BYTES), cache=True)
+def _set_bits(items, bits):  # type: ignore[no-untyped-def]
+    found = np.zeros(len(items), np.bool_)
+    for k in range(len(items)):
+        found[k] = (bits[items[k] >> 3] >> (items[k] & 7)) & 1
+    return found
+
+
+def _change_bits(items: IntArray, meets: BoolArray, bits: NDArray[np.uint8]) -> None:
+    for item, met in zip(items.tolist(), meets.tolist(), strict=True):
+        mask = 1 << (item & 7)
+        bits[item >> 3] = bits[item >> 3] | mask if met else bits[item >> 3] & ~mask & 0xFF

@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
 
 from features.errors import NotFound
 from features.interactions import History, IntArray
 from models.bundle import Bundle
-from models.scorer import PURCHASE, Reason, Scorer, Scores
-from serving.filters import Availability, Expressions, Filter, kept, listed, removed
+from models.scorer import DAY_S, PURCHASE, Reason, Scorer
+from serving.boosters import Booster, booster_of
+from serving.filters import BundleShelf, Expressions, Filter, Rules, Shelf, listed, priced
+from serving.pool import Doubles, Pool, best_rows
 from serving.query import Query
-from serving.recipes import MODEL, Recipe, Recipes
+from serving.recipes import MODEL, Recipe, Recipes, SourceSettings
+from serving.sources import VIEW, Known, Source, anchored, source_of
+from serving.variations import Caps, Explored, gumbel
 
 FEW_ITEMS: Final = 2_000
 """So few are quicker scored one and all than found among the candidates of the whole catalog."""
 SPARE_CANDIDATES: Final = 50
 """Asked for beyond those needed, since filters remove some."""
+WIDENED: Final = 8
+"""How many times as many are looked at where what was looked at is not enough."""
 UNSCORED: Final = "catalog"
+SHUFFLE: Final = "shuffle"
+GRID: Final = 2.0**-40
+
+_NO_ITEMS: Final = np.zeros(0, np.int32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,181 +42,565 @@ class Ranking:
 
     Attributes:
         items: Item indices, best first; at most ``query.n``.
-        scores: float32, one for each item; comparable between items of one scorer.
-        scorers: Name of the scorer that each item was placed by; ``catalog`` where none knew it.
-        removed: Of ``query.only``, the items that a filter removed, with its reason.
+        scores: float64, one for each item: the sum of its contributions; comparable between items of one scorer.
+        scorers: What each item was placed by: a ranker, the source that gives it most, or ``catalog``.
+        removed: Of ``query.only``, the items that a filter or a cap removed, with its reason.
         shortfall_reason: Why there are fewer than ``query.n``; None where there are not.
+        explored: The place that was left to chance, if there was one.
+        placed: The groups of items that were scored together.
     """
 
     items: IntArray
-    scores: Scores
+    scores: Doubles
     scorers: tuple[str, ...]
     removed: dict[int, str]
     shortfall_reason: str | None
+    explored: Explored | None
+    placed: tuple[Placed, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tier:
+    """What is asked together: sources whose scores are added up, or a ranker with sources that propose to it.
+
+    Attributes:
+        sources: Each with its settings.
+        ranker: What scores the items in place of the sources.
+    """
+
+    sources: tuple[tuple[Source, SourceSettings], ...]
+    ranker: Scorer | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Placed:
+    """Items that one tier put into a ranking.
+
+    Attributes:
+        tier: The tier; None where nothing scored the items.
+        items: In the order of the ranking.
+        scores: The sum of the parts, added up in order.
+        parts: float64, shape (items, parts); first the ranker's or the sources', then the boosters' and the shuffle's.
+        names: Of the parts.
+        scorers: What each item was placed by.
+    """
+
+    tier: Tier | None
+    items: IntArray
+    scores: Doubles
+    parts: Doubles
+    names: tuple[str, ...]
+    scorers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """A recipe as a bundle can answer it."""
+
+    recipe: Recipe
+    tiers: tuple[Tier, ...]
+    boosters: tuple[tuple[str, Booster], ...]
+    caps: Caps | None
+    pinned: IntArray
+    buried: IntArray
+
+
+@dataclass(slots=True, eq=False)
+class Asked:
+    """A query on its way to a ranking.
+
+    Attributes:
+        history: With the items on the page viewed now.
+        taken: The items that are in the list already, in order.
+    """
+
+    query: Query
+    plan: Plan
+    history: History
+    rules: Rules
+    rng: Generator | None
+    taken: IntArray = field(default_factory=lambda: _NO_ITEMS)
 
 
 class Pipeline:
-    """Ranks the items of one bundle by the recipes; immutable, and used by any number of threads at once."""
+    """Ranks the items of one bundle by the recipes; used by any number of threads at once."""
 
-    def __init__(self, bundle: Bundle, recipes: Recipes) -> None:
-        """Prepare the filters of the bundle's catalog.
+    def __init__(self, bundle: Bundle, recipes: Recipes, shelf: Shelf | None = None) -> None:
+        """Prepare the recipes for the bundle.
+
+        ``shelf`` is the catalog as it is now; that of the bundle's snapshot where None.
 
         Raises:
-            InvalidInput: the filter of a recipe does not fit the catalog.
+            InvalidInput: an expression of a recipe does not fit the catalog.
         """
         self.bundle = bundle
         self.recipes = recipes
-        self._availability = Availability(bundle.catalog)
-        self._expressions = Expressions(bundle.catalog)
-        self._latest = np.argsort(-self._availability.published_s.astype(np.float64), kind="stable").astype(np.int32)
+        self.shelf = BundleShelf(bundle.catalog) if shelf is None else shelf
+        self._expressions = Expressions(self.shelf)
+        self._plans: dict[str, Plan] = {}
+        self._pools = threading.local()
         for recipe in recipes.recipes.values():
-            if recipe.filter is not None:
-                self._expressions.meets(recipe.filter)
+            self.prepare(recipe)
+
+    def prepare(self, recipe: Recipe) -> Plan:
+        """Return ``recipe`` as the bundle can answer it, and keep it for the requests that name it.
+
+        Raises:
+            InvalidInput: one of its expressions does not fit the catalog.
+        """
+        known = self._plans.get(recipe.version)
+        if known is not None:
+            return known
+        if recipe.filter is not None:
+            self._expressions.prepare(recipe.filter)
+        boosters = [
+            (one.name, booster_of(one, self.bundle, self._expressions, self.index_of)) for one in recipe.boosters
+        ]
+        dimensions = {name: n for name, n in recipe.at_most.items() if name in self.bundle.manifest.dimensions}
+        plan = Plan(
+            recipe,
+            self._tiers(recipe),
+            tuple((name, booster) for name, booster in boosters if booster is not None),
+            Caps(self.bundle.catalog, dimensions) if dimensions else None,
+            *(self._indices(items) for items in (recipe.pinned, recipe.buried)),
+        )
+        self._plans[recipe.version] = plan
+        return plan
 
     def rank(self, query: Query) -> Ranking:
         """Return the ranking that ``query`` asks for.
 
         Raises:
-            NotFound: the recipe is unknown, or the bundle has none of its scorers.
+            NotFound: the recipe is unknown, or the bundle has nothing to answer it with.
             InvalidInput: the filter is not a condition on the catalog.
         """
-        recipe = self.recipes[query.recipe]
-        scorers = self._scorers(query.recipe, recipe)
-        filters = self._filters(query, recipe)
-        pool = self._pool(query, recipe)
-        history = query.history_with_context()
-
-        items, scores, placed_by = np.zeros(0, np.int32), np.zeros(0, np.float32), []
-        unlisted = filters
-        for scorer in scorers:
-            best, their_scores = self._best(scorer, query, history, pool, unlisted, query.n - len(items))
-            items, scores = np.concatenate([items, best]), np.concatenate([scores, their_scores])
-            placed_by += [scorer.name] * len(best)
-            if len(items) == query.n:
+        asked = self._asked(query)
+        plan, recipe = asked.plan, asked.plan.recipe
+        placed: list[Placed] = []
+        for first, tier in enumerate(plan.tiers):
+            self._take(asked, placed, self._placed_by(asked, tier, plan.pinned if not first else _NO_ITEMS))
+            if len(asked.taken) == query.n:
                 break
-            unlisted = [*filters, listed("in the list already", items, self.n_items)]
-        if len(items) < query.n and (recipe.fill or query.only is not None):
-            unscored = self._latest if query.only is None else _distinct(query.only)
-            rest = kept(unscored, unlisted)[: query.n - len(items)]
-            items, scores = np.concatenate([items, rest]), np.concatenate([scores, np.zeros(len(rest), np.float32)])
-            placed_by += [UNSCORED] * len(rest)
-
-        removals = [] if query.only is None else removed(query.only, filters)
+        explored = self._explore(asked, placed)
+        if recipe.fill or query.only is not None:
+            self._take(asked, placed, self._filling(asked))
+            self._take(asked, placed, self._unscored(asked, _those(plan.buried, query.only)))
+        if not placed:
+            placed.append(_without_scores(_NO_ITEMS))
+        items = asked.taken
         return Ranking(
             items,
-            scores,
-            tuple(placed_by),
-            {int(item): reason for reason, refused in removals for item in refused},
-            None if len(items) == query.n else self._shortfall(query, len(items), scorers, filters),
+            np.concatenate([one.scores for one in placed]),
+            tuple(name for one in placed for name in one.scorers),
+            {} if query.only is None else self._removed(asked),
+            None if len(items) == query.n else self._shortfall(asked),
+            explored,
+            tuple(placed),
         )
 
     def reasons(self, query: Query, ranking: Ranking) -> list[Reason]:
         """Return why each item is in ``ranking``, the answer to ``query``."""
         history = query.history_with_context()
-        found = [Reason(UNSCORED, "In the catalog; nobody has chosen it so far.")] * len(ranking.items)
-        for scorer, places in self._placed(ranking):
-            reasons = scorer.reasons(history, ranking.items[places], query.now)
-            for place, reason in zip(places, reasons, strict=True):
-                found[place] = reason or found[place]
+        found: list[Reason] = []
+        for placed in ranking.placed:
+            unscored = Reason(UNSCORED, "In the catalog; nobody has chosen it so far.")
+            if placed.tier is None:
+                found += [unscored] * len(placed.items)
+            elif placed.tier.ranker is not None:
+                reasons = placed.tier.ranker.reasons(self._of_bundle(history), placed.items, query.now)
+                found += [reason or unscored for reason in reasons]
+            else:
+                known = [self._known(query, history, settings) for _, settings in placed.tier.sources]
+                for item, parts in zip(placed.items.tolist(), placed.parts, strict=True):
+                    order = np.argsort(-parts[: len(known)], kind="stable").tolist()
+                    theirs = (placed.tier.sources[at][0].reason(known[at], item) for at in order if parts[at] > 0)
+                    found.append(next((reason for reason in theirs if reason is not None), unscored))
         return found
 
     def contributions(self, query: Query, ranking: Ranking) -> list[dict[str, float]]:
-        """Return the named parts of each score in ``ranking``, the answer to ``query``; they add up to the score."""
-        history = query.history_with_context()
-        found: list[dict[str, float]] = [{} for _ in ranking.items]
-        for scorer, places in self._placed(ranking):
-            for part, values in scorer.contributions(history, ranking.items[places], query.now).items():
-                for place, value in zip(places, values.tolist(), strict=True):
-                    found[place][part] = value
+        """Return the named parts of each score in ``ranking``, the answer to ``query``.
+
+        Added up in the order in which they come they are the score, to the last bit.
+        """
+        found: list[dict[str, float]] = []
+        history = self._of_bundle(query.history_with_context())
+        for placed in ranking.placed:
+            rows = [dict(zip(placed.names, row, strict=True)) for row in placed.parts.tolist()]
+            if placed.tier is not None and placed.tier.ranker is not None and len(placed.items):
+                parts = placed.tier.ranker.contributions(history, placed.items, query.now)
+                split = zip(*(part.tolist() for part in parts.values()), strict=True)
+                rows = [_split(tuple(parts), values, row) for values, row in zip(split, rows, strict=True)]
+            found += [{name: value for name, value in row.items() if value != 0} for row in rows]
         return found
 
+    def why_not(self, query: Query, ranking: Ranking, items: IntArray) -> list[str]:
+        """Return of each of ``items`` why it is not in ``ranking``, the answer to ``query``."""
+        asked = self._asked(query)
+        asked.taken = ranking.items
+        of_filters = {int(item): reason for reason, refused in asked.rules.removed(items) for item in refused}
+        tier = asked.plan.tiers[0]
+        pool, base, total = self._scored(asked, tier, _NO_ITEMS, SPARE_CANDIDATES + query.n)
+        passing = np.flatnonzero((base > 0) & asked.rules.keeps(pool.items))
+        answers = []
+        for item, row in zip(items.tolist(), pool.rows(items).tolist(), strict=True):
+            if item in ranking.items:
+                place = int(np.flatnonzero(ranking.items == item)[0]) + 1
+                answers.append(f"It is in the list, at place {place}.")
+            elif item in of_filters:
+                answers.append(f"It is {of_filters[item]}.")
+            elif item in asked.plan.buried:
+                answers.append("The recipe buries it.")
+            elif row < 0 or base[row] <= 0:
+                answers.append(f"None of {self._names(tier)} proposes it for this history.")
+            elif asked.plan.caps and (reason := asked.plan.caps.reason(ranking.items, item)):
+                answers.append(f"It is {reason}.")
+            else:
+                ahead = int(np.count_nonzero(total[passing] > total[row]))
+                answers.append(
+                    f"It scores {total[row]:.6g}: {ahead} of the {len(passing)} candidates that pass the filters"
+                    " score higher."
+                )
+        return answers
+
     def available(self) -> list[str]:
-        """Return the names of the recipes for which the bundle has a scorer."""
-        return [name for name, recipe in self.recipes.recipes.items() if self._known(recipe)]
+        """Return the names of the recipes that the bundle can answer."""
+        return [name for name, recipe in self.recipes.recipes.items() if self.prepare(recipe).tiers]
+
+    def index_of(self, item_id: str) -> int | None:
+        """Return the index of the item ``item_id``, None where it is unknown."""
+        return self.bundle.items.find(item_id)
 
     @property
     def n_items(self) -> int:
         """How many items there are, those included that may not be shown."""
-        return len(self.bundle.items)
+        return len(self.shelf.in_catalog)
 
-    def _placed(self, ranking: Ranking) -> list[tuple[Scorer, list[int]]]:
-        """Return each scorer that placed items of ``ranking``, with their places."""
-        return [
-            (self.bundle.scorers[name], [place for place, other in enumerate(ranking.scorers) if other == name])
-            for name in dict.fromkeys(ranking.scorers)
-            if name != UNSCORED
-        ]
+    def _tiers(self, recipe: Recipe) -> tuple[Tier, ...]:
+        sources = self._sources(recipe.sources)
+        tiers = []
+        if recipe.ranker is not None:
+            name = self.bundle.manifest.model if recipe.ranker == MODEL else recipe.ranker
+            if name in self.bundle.scorers:
+                tiers.append(Tier(sources, self.bundle.scorers[name]))
+        elif sources:
+            tiers.append(Tier(sources))
+        return (*tiers, *(Tier((one,)) for one in self._sources(recipe.fallbacks)))
 
-    def _known(self, recipe: Recipe) -> list[Scorer]:
-        names = (self.bundle.manifest.model if name == MODEL else name for name in recipe.scorers)
-        return [self.bundle.scorers[name] for name in dict.fromkeys(names) if name in self.bundle.scorers]
+    def _sources(self, settings: Sequence[SourceSettings]) -> tuple[tuple[Source, SourceSettings], ...]:
+        found = ((source_of(one, self.bundle, self.index_of), one) for one in settings)
+        return tuple((source, one) for source, one in found if source is not None)
 
-    def _scorers(self, name: str, recipe: Recipe) -> list[Scorer]:
-        known = self._known(recipe)
-        if not known:
+    def _asked(self, query: Query) -> Asked:
+        recipe = self.recipes[query.recipe]
+        plan = self.prepare(recipe)
+        if not plan.tiers:
+            needed = [recipe.ranker] if recipe.ranker else [one.source for one in (*recipe.sources, *recipe.fallbacks)]
             raise NotFound(
-                f"The recipe {name!r} needs {' or '.join(recipe.scorers)}, which the bundle now served does not have. "
+                f"The recipe {query.recipe!r} needs {' or '.join(needed)}, which the bundle now served does not have. "
                 f"Recipes it can answer: {', '.join(self.available())}."
             )
-        return known
+        rules = Rules(self.shelf, query.now, self._filters(query, recipe))
+        chance = query.seed is not None and (recipe.shuffle or recipe.explore)
+        return Asked(
+            query,
+            plan,
+            query.history_with_context(),
+            rules,
+            np.random.default_rng([query.seed or 0, 1]) if chance else None,
+        )
 
     def _filters(self, query: Query, recipe: Recipe) -> list[Filter]:
-        filters = self._availability.filters(query.now)
+        filters = []
         if len(query.exclude):
-            filters.append(listed("excluded by the request", query.exclude, self.n_items))
+            filters.append(listed("excluded by the request", query.exclude))
         if len(query.context):
-            filters.append(listed("on the page already", query.context, self.n_items))
+            filters.append(listed("on the page already", query.context))
+        history = query.history
         if recipe.exclude_bought:
-            bought = query.history.item[query.history.event_type == PURCHASE]
-            filters.append(listed("bought before", bought, self.n_items))
+            filters.append(listed("bought before", history.item[history.event_type == PURCHASE]))
+        for verb, event_type, days in (
+            ("bought", PURCHASE, recipe.exclude_bought_days),
+            ("seen", VIEW, recipe.exclude_seen_days),
+        ):
+            if days is not None:
+                recent = history.timestamp_s >= query.now.timestamp() - days * DAY_S
+                within = history.item[(history.event_type == event_type) & recent]
+                filters.append(listed(f"{verb} within {days:g} days", within))
+        if recipe.price_window is not None and (window := priced(self.shelf, query.context, recipe.price_window)):
+            filters.append(window)
         for expression in (recipe.filter, query.filter):
             if expression is not None:
-                meets = self._expressions.meets(expression)
-                filters.append(Filter(f"outside of the filter {expression}", meets.__getitem__))
+                keeps = self._expressions.keeps(expression, query.values)
+                filters.append(Filter(f"outside of the filter {expression}", keeps))
         return filters
 
-    def _pool(self, query: Query, recipe: Recipe) -> IntArray | None:
-        """Return the items to score one and all, or None where candidates are to be asked for."""
-        if query.only is not None:
-            return _distinct(query.only)
-        narrow = [self._expressions.meets(e) for e in (recipe.filter, query.filter) if e is not None]
-        if narrow and np.count_nonzero(meets := np.logical_and.reduce(narrow)) <= FEW_ITEMS:
-            return np.flatnonzero(meets).astype(np.int32)
-        return None
-
-    def _best(
-        self, scorer: Scorer, query: Query, history: History, pool: IntArray | None, filters: list[Filter], n: int
-    ) -> tuple[IntArray, Scores]:
-        """Return the at most ``n`` items of the highest score above 0 that pass ``filters``, and their scores."""
-        if pool is not None:
-            items = kept(pool, filters)
+    def _placed_by(self, asked: Asked, tier: Tier, pinned: IntArray) -> Placed | None:
+        """Return what ``tier`` adds to the list."""
+        n = asked.query.n - len(asked.taken)
+        wanted, before = n + SPARE_CANDIDATES + (len(asked.history) if tier.ranker else 0), -1
+        while True:
+            pool, base, total = self._scored(asked, tier, pinned, wanted)
+            rows = self._best(asked, pool, base, total, pinned)
+            if len(rows) == n or len(base) in (before, self.n_items) or asked.query.only is not None:
+                break
+            wanted, before = wanted * WIDENED, len(base)
+        if not len(rows):
+            return None
+        parts, items = pool.parts(rows), pool.items[rows].copy()
+        names = tuple(self._part_names(asked, tier))
+        if tier.ranker is not None:
+            scorers = (tier.ranker.name,) * len(rows)
         else:
-            wanted = n + SPARE_CANDIDATES + len(query.history)
-            while True:
-                proposed = scorer.proposed(history, wanted, query.now)
-                items = kept(proposed, filters)
-                if len(items) >= n or len(proposed) < wanted or wanted >= self.n_items:
-                    break
-                wanted *= 8
-        scores = scorer.scores(history, items, query.now)
-        order = np.argsort(-scores, kind="stable")[:n]
-        order = order[scores[order] > 0]
-        return items[order], scores[order]
+            strongest = np.argmax(parts[:, : len(tier.sources)], axis=1).tolist()
+            scorers = tuple(tier.sources[at][1].label for at in strongest)
+        return Placed(tier, items, total[rows], parts, names, scorers)
 
-    def _shortfall(self, query: Query, n: int, scorers: list[Scorer], filters: list[Filter]) -> str:
-        asked = np.arange(self.n_items, dtype=np.int32) if query.only is None else query.only
-        removals = [f"{len(items)} {reason}" for reason, items in removed(asked, filters) if len(items)]
-        left = len(kept(asked, filters))
-        why = f"{left} of {len(asked)} items pass the filters"
+    def _scored(self, asked: Asked, tier: Tier, pinned: IntArray, wanted: int) -> tuple[Pool, Doubles, Doubles]:
+        """Return the items in the running for ``tier``, what its sources or its ranker give each, and its score."""
+        query, plan = asked.query, asked.plan
+        n_base = 1 if tier.ranker is not None else len(tier.sources)
+        n_parts = n_base + len(plan.boosters) + (asked.rng is not None and plan.recipe.shuffle > 0)
+        pool = self._pool().cleared(n_parts, None if query.only is None else _distinct(query.only))
+        if tier.ranker is not None:
+            self._rank_by(asked, tier, pinned, wanted, pool)
+        else:
+            knowns = [self._known(query, asked.history, settings) for _, settings in tier.sources]
+            times = max(1, wanted // (query.n + SPARE_CANDIDATES))
+            for part, (source, settings) in enumerate(tier.sources):
+                source.propose(knowns[part], pool, part, settings.candidates * times)
+            pool.add(pinned)
+            for part, (source, settings) in enumerate(tier.sources):
+                source.score(knowns[part], pool, part)
+                _scale(pool.part(part), settings.weight)
+        base = pool.part(0).copy()
+        for part in range(1, n_base):
+            base += pool.part(part)
+        items = pool.items
+        for part, (_, booster) in enumerate(plan.boosters, n_base):
+            pool.part(part)[:] = booster(items, self._of_bundle(asked.history), query.values, query.now)
+        if asked.rng is not None and plan.recipe.shuffle:
+            pool.part(n_parts - 1)[:] = gumbel(plan.recipe.shuffle, len(items), np.random.default_rng(query.seed))
+        return pool, base, pool.totals() if n_parts > n_base else base
+
+    def _rank_by(self, asked: Asked, tier: Tier, pinned: IntArray, wanted: int, pool: Pool) -> None:
+        """Put what passes the filters of what the sources, or the ranker, propose into the running, scored by it."""
+        query, ranker = asked.query, tier.ranker
+        assert ranker is not None
+        history = self._of_bundle(asked.history)
+        n_known = len(self.bundle.items)
+        if query.only is None:
+            if tier.sources:
+                for source, settings in tier.sources:
+                    times = max(1, wanted // (query.n + SPARE_CANDIDATES + len(asked.history)))
+                    known = self._known(query, asked.history, settings)
+                    source.propose(known, pool, 0, settings.candidates * times)
+                proposed = pool.items.copy()
+            elif n_known <= FEW_ITEMS or wanted >= n_known:
+                proposed = np.arange(n_known, dtype=np.int32)
+            else:
+                proposed = ranker.proposed(history, wanted, query.now)
+            pool.cleared(pool.n_parts, None)
+            # Before they are scored, for the trees of a ranker take longer than any filter.
+            pool.add(asked.rules.kept(np.concatenate([pinned, proposed])))
+        items, old = pool.items, pool.items < n_known
+        pool.part(0)[old] = ranker.scores(history, items[old], query.now)
+
+    def _best(self, asked: Asked, pool: Pool, base: Doubles, total: Doubles, pinned: IntArray) -> NDArray[np.int64]:
+        """Return the rows of ``pool`` that join the list: the pinned ones, then the best that pass everything."""
+        n = asked.query.n - len(asked.taken)
+        out = [pool.rows(items) for items in (asked.taken, asked.plan.buried, pinned) if len(items)]
+        if out or (base <= 0).any():
+            total = np.where(base > 0, total, -np.inf)
+            rows = np.concatenate([*out, np.zeros(0, np.int64)])
+            total[rows[rows >= 0]] = -np.inf
+        first = pool.rows(pinned)
+        first = first[first >= 0]
+        looked_at = 4 * n + 16
+        while True:
+            rows = best_rows(total, looked_at)
+            rows = (
+                np.concatenate([first, rows[total[rows] > -np.inf]])
+                if len(first) or out
+                else rows[total[rows] > -np.inf]
+            )
+            rows = rows[asked.rules.keeps(pool.items[rows])]
+            if asked.plan.caps is not None:
+                rows = rows[asked.plan.caps.within(asked.taken, pool.items[rows], n)]
+            if len(rows) >= n or looked_at >= len(total):
+                return rows[:n]
+            looked_at *= WIDENED
+
+    def _take(self, asked: Asked, placed: list[Placed], more: Placed | None) -> None:
+        if more is not None and len(more.items):
+            placed.append(more)
+            asked.taken = np.concatenate([asked.taken, more.items])
+
+    def _explore(self, asked: Asked, placed: list[Placed]) -> Explored | None:
+        """Leave a place to chance as the recipe says, and put the item that chance chooses there."""
+        explore, rng = asked.plan.recipe.explore, asked.rng
+        if explore is None or rng is None or not placed:
+            return None
+        place, first = explore.place - 1, placed[0]
+        if first.tier is None or place >= len(first.items):
+            return None
+        others, total = self._candidates(asked, first.tier)
+        if not len(others):
+            return None
+        if rng.random() >= explore.probability:
+            return Explored(place, False, 1 - explore.probability)
+        row = int(others[rng.integers(len(others))])
+        item = self._pool().items[row : row + 1].copy()
+        inserted = _inserted(first, place, item, total[row], self._pool().parts(np.array([row])))
+        asked.taken = np.concatenate([asked.taken[:place], item, asked.taken[place:]])
+        placed[0] = inserted
+        if len(asked.taken) > asked.query.n:
+            asked.taken = asked.taken[:-1]
+            placed[-1] = _without_last(placed[-1])
+        return Explored(place, True, explore.probability / len(others))
+
+    def _candidates(self, asked: Asked, tier: Tier) -> tuple[NDArray[np.int64], Doubles]:
+        """Return the rows of the pool that could be in the list and are not."""
+        pool, base, total = self._scored(asked, tier, _NO_ITEMS, asked.query.n + SPARE_CANDIDATES)
+        items = pool.items
+        rows = np.flatnonzero((base > 0) & asked.rules.keeps(items) & listed("", asked.taken).keeps(items))
+        rows = rows[listed("", asked.plan.buried).keeps(items[rows])]
+        if asked.plan.caps is not None:
+            caps = asked.plan.caps
+            rows = np.array(
+                [row for row in rows.tolist() if caps.reason(asked.taken, int(items[row])) is None], np.int64
+            )
+        return rows, total
+
+    def _filling(self, asked: Asked) -> Placed | None:
+        """Return any items that end the list: of the items to rank in their order, else the latest published first."""
+        query = asked.query
+        every = self.shelf.latest if query.only is None else _distinct(query.only)
+        outside = np.concatenate([asked.taken, asked.plan.buried])
+        looked_at = 4 * query.n + len(outside)
+        while True:
+            found = self._unscored(asked, every[:looked_at], outside)
+            if len(asked.taken) + len(found.items) >= query.n or looked_at >= len(every):
+                return found
+            looked_at *= WIDENED
+
+    def _unscored(self, asked: Asked, items: IntArray, outside: IntArray | None = None) -> Placed:
+        """Return those of ``items`` that pass everything and still fit into the list, without a score."""
+        n = asked.query.n - len(asked.taken)
+        if n == 0 or not len(items):
+            return _without_scores(_NO_ITEMS)
+        items = items[listed("", asked.taken if outside is None else outside).keeps(items)]
+        items = asked.rules.kept(items)
+        if asked.plan.caps is not None:
+            items = items[asked.plan.caps.within(asked.taken, items, n)]
+        return _without_scores(items[:n])
+
+    def _removed(self, asked: Asked) -> dict[int, str]:
+        assert asked.query.only is not None
+        every = _distinct(asked.query.only)
+        found = {int(item): reason for reason, refused in asked.rules.removed(every) for item in refused}
+        if asked.plan.caps is not None:
+            for item in every.tolist():
+                if item not in found and item not in asked.taken:
+                    found[item] = asked.plan.caps.reason(asked.taken, item) or "beyond the end of the list"
+        return found
+
+    def _shortfall(self, asked: Asked) -> str:
+        query, n = asked.query, len(asked.taken)
+        every = np.arange(self.n_items, dtype=np.int32) if query.only is None else query.only
+        removals = [f"{len(items)} {reason}" for reason, items in asked.rules.removed(every) if len(items)]
+        left = asked.rules.kept(every)
+        why = f"{len(left)} of {len(every)} items pass the filters"
         if removals:
             why += f" (removed: {', '.join(removals)})"
-        if n < left:
-            names = ", ".join(scorer.name for scorer in scorers)
+        caps, limits = asked.plan.caps, asked.plan.recipe.at_most
+        rest = left[listed("", asked.taken).keeps(left)]
+        if caps is not None:
+            beyond = [item for item in rest.tolist() if caps.reason(asked.taken, item) is not None]
+            if beyond:
+                most = ", ".join(f"{limit} of one {dimension}" for dimension, limit in limits.items())
+                why += f"; {len(beyond)} would be more than {most}"
+            rest = rest[: len(rest) - len(beyond)]
+        if len(rest):
+            names = ", ".join(self._names(tier) for tier in asked.plan.tiers)
             why += f", and of the others none scores above 0 for this history ({names})"
         return f"{n} of {query.n} items: {why}."
+
+    def _part_names(self, asked: Asked, tier: Tier) -> list[str]:
+        base = [tier.ranker.name] if tier.ranker is not None else [settings.label for _, settings in tier.sources]
+        shuffled = [SHUFFLE] if asked.rng is not None and asked.plan.recipe.shuffle else []
+        return [*base, *(name for name, _ in asked.plan.boosters), *shuffled]
+
+    @staticmethod
+    def _names(tier: Tier) -> str:
+        return tier.ranker.name if tier.ranker else ", ".join(settings.label for _, settings in tier.sources)
+
+    def _known(self, query: Query, history: History, settings: SourceSettings) -> Known:
+        return Known(anchored(query, history, settings, len(self.bundle.items)), query.now, self.shelf)
+
+    def _of_bundle(self, history: History) -> History:
+        """Return the part of ``history`` that is about items of the bundle: scorers know no others."""
+        n_items = len(self.bundle.items)
+        if not len(history) or int(history.item.max()) < n_items:
+            return history
+        return history[history.item < n_items]
+
+    def _indices(self, item_ids: Sequence[str]) -> IntArray:
+        return np.array([i for i in map(self.index_of, item_ids) if i is not None], np.int32)
+
+    def _pool(self) -> Pool:
+        if not hasattr(self._pools, "pool"):
+            self._pools.pool = Pool()
+        pool: Pool = self._pools.pool
+        return pool
 
 
 def _distinct(items: IntArray) -> IntArray:
     """Return ``items``, each once, in the order in which they first come."""
     _, first = np.unique(items, return_index=True)
     return items[np.sort(first)]
+
+
+def _those(items: IntArray, only: IntArray | None) -> IntArray:
+    return items if only is None else items[np.isin(items, only)]
+
+
+def _scale(scores: Doubles, weight: float) -> None:
+    """Give the best of ``scores`` the ``weight``, and the others less in proportion; what is below 0 counts as 0."""
+    np.maximum(scores, 0, out=scores)
+    best = scores.max(initial=0.0)
+    if best > 0:
+        scores *= weight / best
+
+
+def _split(names: tuple[str, ...], values: tuple[float, ...], row: dict[str, float]) -> dict[str, float]:
+    """Return ``row`` with its first part, a ranker's score, split into the ranker's parts.
+
+    The parts come in single precision, and are rounded to a grid on which sums are exact; what they lack of the score
+    goes to the last of them.
+    """
+    score, rest = next(iter(row.values())), list(row.items())[1:]
+    parts = {name: round(value / GRID) * GRID for name, value in zip(names, values, strict=True)}
+    parts[names[-1]] = score - sum(parts[name] for name in names[:-1])
+    return parts | dict(rest)
+
+
+def _without_scores(items: IntArray) -> Placed:
+    n = len(items)
+    return Placed(None, items, np.zeros(n), np.zeros((n, 0)), (), (UNSCORED,) * n)
+
+
+def _inserted(placed: Placed, place: int, item: IntArray, score: float, parts: Doubles) -> Placed:
+    return Placed(
+        placed.tier,
+        np.insert(placed.items, place, item),
+        np.insert(placed.scores, place, score),
+        np.insert(placed.parts, place, parts, axis=0),
+        placed.names,
+        (*placed.scorers[:place], "exploration", *placed.scorers[place:]),
+    )
+
+
+def _without_last(placed: Placed) -> Placed:
+    return Placed(
+        placed.tier, placed.items[:-1], placed.scores[:-1], placed.parts[:-1], placed.names, placed.scorers[:-1]
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -28,6 +29,8 @@ class Query:
         exclude: Items not to return.
         only: The items to rank, best guess first; None for the whole catalog.
         filter: A SQL condition that every returned item meets, such as ``price < 5``; see ``Expressions``.
+        values: What filters and boosters may ask of the visitor by name, and as ``context.x`` of the request.
+        seed: What chance is drawn from where a recipe shuffles or explores; None leaves nothing to chance.
     """
 
     history: History
@@ -38,6 +41,8 @@ class Query:
     exclude: IntArray = field(default_factory=_none)
     only: IntArray | None = None
     filter: str | None = None
+    values: Mapping[str, float | str | bool | None] = field(default_factory=dict)
+    seed: int | None = None
 
     def history_with_context(self) -> History:
         """Return the history, with the items of the context viewed at ``now``."""

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from functools import cache
+from functools import cache, reduce
+from operator import add
 from pathlib import Path
 from tempfile import mkdtemp
 from unittest.mock import patch
@@ -42,7 +43,7 @@ def ranked(user_id: str, **rest: object) -> list[str]:
 def test_the_model_comes_first_then_what_is_popular_then_the_rest_of_the_catalog() -> None:
     ranking = shop().rank(query("dan"))
     assert [shop().bundle.items.id(i) for i in ranking.items] == ["milk", "cake", "tea", "beer", "coal", "salt"]
-    assert ranking.scorers == ("item-to-item",) * 2 + ("popularity",) * 2 + ("catalog",) * 2
+    assert ranking.scorers == ("item-to-item",) * 2 + ("trending",) * 2 + ("catalog",) * 2
 
 
 def test_somebody_unknown_gets_what_is_popular() -> None:
@@ -136,18 +137,20 @@ def test_a_short_list_says_why() -> None:
     )
     reason = shop().rank(query("nobody", recipe="similar")).shortfall_reason
     assert reason is not None
-    assert reason.endswith(", and of the others none scores above 0 for this history (item-to-item, affinity).")
+    assert reason.endswith(", and of the others none scores above 0 for this history (collaborative, affinity).")
 
 
 def test_unknown_recipes_and_recipes_that_the_bundle_cannot_answer_are_named() -> None:
     with pytest.raises(NotFound, match=r"'nonsense'.*for_you, discover"):
         shop().rank(query("dan", recipe="nonsense"))
-    with pytest.raises(NotFound, match=r"'buy_again' needs buy-again.*can answer: for_you, discover, popular, similar"):
+    with pytest.raises(
+        NotFound, match=r"'buy_again' needs buy_again.*can answer: for_you, discover, live, popular, similar"
+    ):
         shop().rank(query("dan", recipe="buy_again"))
 
 
 def test_a_recipe_whose_filter_does_not_fit_the_catalog_is_refused_at_once() -> None:
-    recipes = Recipes.of({"recipes": {"bad": {"scorers": ["model"], "filter": "prize < 5"}}}, "test")
+    recipes = Recipes.of({"recipes": {"bad": {"ranker": "model", "filter": "prize < 5"}}}, "test")
     with pytest.raises(InvalidInput, match="prize"):
         Pipeline(shop().bundle, recipes)
 
@@ -235,6 +238,6 @@ def check_the_laws(
         assert (np.diff(scores) <= 0).all()
         assert (scores > 0).all() or name == "catalog"
     parts = shop().contributions(asked, ranking)
-    assert [sum(one.values()) for one in parts] == pytest.approx(ranking.scores.tolist())
+    assert [reduce(add, one.values(), 0.0) for one in parts] == ranking.scores.tolist()
     assert all(reason.text for reason in shop().reasons(asked, ranking))
     assert [shop().bundle.items.id(i) for i in shop().rank(asked).items] == found

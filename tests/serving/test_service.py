@@ -196,7 +196,7 @@ def test_a_bad_request_says_what_was_given_and_what_is_allowed(
 def test_an_unknown_recipe_is_answered_with_the_known_ones(client: TestClient) -> None:
     problem = error(client, "/v1/recommend", {"user_id": "ann", "recipe": "magic"}, status=404)
     assert problem["message"] == (
-        "There is no recipe 'magic'. Recipes: for_you, discover, buy_again, popular, similar."
+        "There is no recipe 'magic'. Recipes: for_you, discover, live, buy_again, popular, similar."
     )
 
 

@@ -1,0 +1,237 @@
+"""The items in the running for one ranking, and what each part of the score gives them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit, types
+from numpy.typing import NDArray
+
+from features.interactions import IntArray
+from models.compiled import DOUBLES, FLOATS, INTS, LONG, LONGS
+
+Doubles = NDArray[np.float64]
+
+_NONE = np.zeros(0, np.int32)
+_SLOTS = types.Array(types.int32, 1, "C")
+_ITEMS = types.Array(types.int32, 1, "C")
+_COLUMN = types.Array(types.float64, 1, "C")
+_PARTS = types.Array(types.float64, 2, "C")
+
+
+class Pool:
+    """A growing list of distinct items with a table of parts; nothing in it is as long as the catalog.
+
+    A hash table with linear probing says where an item stands. The arrays are kept from one ranking to the next, for
+    fetching fresh memory takes longer than filling it: use ``cleared`` first, and one pool for each thread.
+    """
+
+    def __init__(self) -> None:
+        self._n, self._open, self.n_parts = 0, True, 0
+        self._items, self._parts = np.zeros(0, np.int32), np.zeros((0, 0))
+        self._slots = np.zeros(1, np.int32)
+        self._reserve(4_096, 8)
+
+    def cleared(self, n_parts: int, only: IntArray | None) -> Pool:
+        """Return the pool for a new ranking of ``n_parts`` parts: empty, or closed with ``only`` in it, in order."""
+        _clear(self._slots, self._items, self._n)
+        self._n, self._open, self.n_parts = 0, True, n_parts
+        if n_parts > len(self._parts):
+            self._reserve(len(self._items), n_parts)
+        if only is not None:
+            self.add(only)
+            self._open = False
+        return self
+
+    @property
+    def items(self) -> IntArray:
+        """The items, in the order in which they came; valid until the pool changes."""
+        return self._items[: self._n]
+
+    def part(self, number: int) -> Doubles:
+        """Return what the part ``number`` gives each item; it may be written to."""
+        return self._parts[number, : self._n]
+
+    def parts(self, rows: NDArray[np.int64]) -> Doubles:
+        """Return what each part gives the items at ``rows``; shape (len(rows), parts)."""
+        return np.ascontiguousarray(self._parts[: self.n_parts, rows].T)
+
+    def totals(self) -> Doubles:
+        """Return the sum of the parts of each item, added up in order of the parts."""
+        total = np.zeros(self._n)
+        for number in range(self.n_parts):
+            total += self._parts[number, : self._n]
+        return total
+
+    def add(self, items: IntArray) -> None:
+        """Put ``items`` into the running; those that are already stay, and a closed pool takes no more."""
+        if self._open:
+            self._room(len(items))
+            self._n = _join(self._slots, self._items, self._parts, self._n, items)
+
+    def add_ties(
+        self, number: int, anchors: IntArray, weight: NDArray[np.float32], indptr: Any, indices: Any, strength: Any
+    ) -> None:
+        """Put the neighbours of ``anchors`` into the running; the part ``number`` gains ``weight x strength`` of each.
+
+        The neighbours of item ``i`` are at ``indptr[i]:indptr[i + 1]`` of ``indices``.
+        """
+        if self._open:
+            self._room(int(_lengths(anchors, indptr)))
+        self._n = _tie(
+            self._slots,
+            self._items,
+            self._parts,
+            self._n,
+            number,
+            self._open,
+            anchors,
+            weight,
+            indptr,
+            indices,
+            strength,
+        )
+
+    def rows(self, items: IntArray) -> NDArray[np.int64]:
+        """Return where each of ``items`` stands, -1 where it is not in the running."""
+        return _rows(self._slots, self._items, items)
+
+    def _room(self, more: int) -> None:
+        if self._n + more > len(self._items):
+            self._reserve(2 * (self._n + more), len(self._parts))
+
+    def _reserve(self, capacity: int, n_parts: int) -> None:
+        """Make room for ``capacity`` items; the table of slots is at most half full."""
+        items, parts, n = np.zeros(capacity, np.int32), np.zeros((n_parts, capacity)), self._n
+        if n:
+            items[:n] = self._items[:n]
+            parts[: len(self._parts), :n] = self._parts[:, :n]
+        self._items, self._parts = items, parts
+        self._slots = np.zeros(1 << (2 * capacity - 1).bit_length(), np.int32)
+        _place(self._slots, self._items, n)
+
+
+@njit((_SLOTS, _ITEMS, types.int32), cache=True, inline="always")
+def _slot(slots, items, item):  # type: ignore[no-untyped-def]
+    """Return the slot that holds ``item``, or the empty one where it belongs; a slot holds 1 + the item's row."""
+    mask = len(slots) - 1
+    at = (np.int64(item) * 2654435761 >> 8) & mask
+    while slots[at] != 0 and items[slots[at] - 1] != item:
+        at = (at + 1) & mask
+    return at
+
+
+@njit((_SLOTS, _ITEMS, LONG), cache=True)
+def _clear(slots, items, n):  # type: ignore[no-untyped-def]
+    if n * 4 > len(slots):
+        slots[:] = 0
+        return
+    for row in range(n - 1, -1, -1):  # the last to come stands at the end of its run, so no run is broken
+        slots[_slot(slots, items, items[row])] = 0
+
+
+@njit((_SLOTS, _ITEMS, LONG), cache=True)
+def _place(slots, items, n):  # type: ignore[no-untyped-def]
+    for row in range(n):
+        slots[_slot(slots, items, items[row])] = row + 1
+
+
+@njit((_SLOTS, _ITEMS, _PARTS, LONG, INTS), cache=True)
+def _join(slots, items, parts, n, new):  # type: ignore[no-untyped-def]
+    for k in range(len(new)):
+        at = _slot(slots, items, new[k])
+        if slots[at] == 0:
+            items[n] = new[k]
+            parts[:, n] = 0
+            n += 1
+            slots[at] = n
+    return n
+
+
+@njit((INTS, LONGS), cache=True)
+def _lengths(anchors, indptr):  # type: ignore[no-untyped-def]
+    total = 0
+    for k in range(len(anchors)):
+        total += indptr[anchors[k] + 1] - indptr[anchors[k]]
+    return total
+
+
+@njit((_SLOTS, _ITEMS, _PARTS, LONG, LONG, types.boolean, INTS, FLOATS, LONGS, INTS, FLOATS), cache=True)
+def _tie(slots, items, parts, n, number, is_open, anchors, weight, indptr, indices, strength):  # type: ignore[no-untyped-def]
+    for k in range(len(anchors)):
+        for at in range(indptr[anchors[k]], indptr[anchors[k] + 1]):
+            slot = _slot(slots, items, indices[at])
+            row = slots[slot] - 1
+            if row < 0:
+                if not is_open:
+                    continue
+                row = n
+                items[n] = indices[at]
+                parts[:, n] = 0
+                n += 1
+                slots[slot] = n
+            parts[number, row] += np.float64(weight[k]) * strength[at]
+    return n
+
+
+@njit((_SLOTS, _ITEMS, INTS), cache=True)
+def _rows(slots, items, asked):  # type: ignore[no-untyped-def]
+    rows = np.empty(len(asked), np.int64)
+    for k in range(len(asked)):
+        rows[k] = slots[_slot(slots, items, asked[k])] - 1
+    return rows
+
+
+@njit(cache=True)
+def _worse(scores, one, other):  # type: ignore[no-untyped-def]
+    return scores[one] < scores[other] or (scores[one] == scores[other] and one > other)
+
+
+@njit(cache=True)
+def _sink(scores, heap, size, row):  # type: ignore[no-untyped-def]
+    """Put ``row`` in the place of the worst, on top, and restore the order of the heap."""
+    at = 0
+    while True:
+        below = 2 * at + 1
+        if below >= size:
+            break
+        if below + 1 < size and _worse(scores, heap[below + 1], heap[below]):
+            below += 1
+        if not _worse(scores, heap[below], row):
+            break
+        heap[at] = heap[below]
+        at = below
+    heap[at] = row
+
+
+@njit((DOUBLES, LONG), cache=True)
+def best_rows(scores, n):  # type: ignore[no-untyped-def]
+    """Return the rows of the ``n`` highest ``scores``, the highest first, ties in order of the rows.
+
+    A heap of the best so far, the worst of them on top, so it takes one pass over the scores.
+    """
+    n = min(n, len(scores))
+    heap = np.empty(n, np.int64)
+    size = 0
+    for row in range(len(scores)):
+        if size < n:
+            at = size
+            size += 1
+            while at > 0:
+                above = (at - 1) >> 1
+                if scores[heap[above]] < scores[row]:
+                    break
+                # rows come in rising order, so of equal scores the new one is the worse and goes up
+                heap[at] = heap[above]
+                at = above
+            heap[at] = row
+        elif n > 0 and scores[row] > scores[heap[0]]:
+            _sink(scores, heap, size, row)
+    ordered = np.empty(n, np.int64)
+    for place in range(n - 1, -1, -1):
+        ordered[place] = heap[0]
+        size -= 1
+        if size > 0:
+            _sink(scores, heap, size, heap[size])
+    return ordered

@@ -1,0 +1,348 @@
+"""What proposes items for a ranking, and says what speaks for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Protocol, cast, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.events import STANDARD_EVENT_TYPES
+from features.interactions import History, IntArray
+from models.affinity import Affinity
+from models.bundle import Bundle
+from models.popularity import Popularity
+from models.scorer import DAY_S, PURCHASE, Reason, Scorer
+from serving.filters import Shelf
+from serving.item_values import ItemValues
+from serving.pool import Doubles, Pool
+from serving.query import Query
+from serving.recipes import MODEL, SourceSettings
+
+VIEW: Final = STANDARD_EVENT_TYPES.index("view")
+CART: Final = tuple(STANDARD_EVENT_TYPES.index(name) for name in ("add_to_cart", "remove_from_cart", "purchase"))
+RECENT_VIEWS: Final = 10
+NEW_HALF_LIFE_DAYS: Final = 7.0
+"""Age at which a new item counts half."""
+LIKED_VALUES: Final = 12
+"""Of how many values, the most liked ones, affinity proposes items."""
+
+SCORERS_OF: Final[dict[str, tuple[str, ...]]] = {
+    "collaborative": ("item-to-item", "linear", "walks", "als"),
+    "together": ("successors", "item-to-item"),
+    "similar": ("values", "titles"),
+    "affinity": ("affinity",),
+    "trending": ("popularity",),
+    "buy_again": ("buy-again", "own-frequency"),
+}
+"""The scorers that a source may be made of; the first that the bundle has is taken."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Known:
+    """What a source is told: the part of the history that it starts from, and when.
+
+    Attributes:
+        history: The anchor's interactions, oldest first; all of items of the bundle.
+        now: The moment of the request, aware UTC.
+        shelf: The catalog at this moment.
+    """
+
+    history: History
+    now: datetime
+    shelf: Shelf
+
+
+class Source(Protocol):
+    """Proposes items and gives each a score, 0 for nothing known; deterministic and free of side effects."""
+
+    def propose(self, known: Known, pool: Pool, part: int, n: int) -> None:
+        """Put about ``n`` items into the running; may already write their scores to the part ``part`` of the pool."""
+
+    def score(self, known: Known, pool: Pool, part: int) -> None:
+        """Write the scores of everything in the running that ``propose`` has not written."""
+
+    def reason(self, known: Known, item: int) -> Reason | None:
+        """Return why ``item`` scores above 0, or None where it does not."""
+
+
+@runtime_checkable
+class Neighbours(Protocol):
+    """A scorer that is a table of neighbours, see ``NeighbourScorer`` and ``ItemToItem``."""
+
+    indptr: NDArray[np.int64]
+    indices: IntArray
+    strength: NDArray[np.float32]
+
+    def anchors(self, history: History, now: datetime) -> tuple[IntArray, NDArray[np.float32]]:
+        """Return the items of the history that count, and what each weighs."""
+
+
+@dataclass(frozen=True)
+class FromNeighbours:
+    """The neighbours of the anchor's items."""
+
+    scorer: Scorer
+
+    def propose(self, known: Known, pool: Pool, part: int, n: int) -> None:
+        """Put all neighbours into the running, with their scores."""
+        table = cast("Neighbours", self.scorer)
+        pool.add_ties(part, *table.anchors(known.history, known.now), table.indptr, table.indices, table.strength)
+
+    def score(self, known: Known, pool: Pool, part: int) -> None:
+        """Leave everything as ``propose`` wrote it: what is no neighbour has no score."""
+
+    def reason(self, known: Known, item: int) -> Reason | None:
+        """Return the scorer's reason."""
+        return self.scorer.reason(known.history, item, known.now)
+
+
+@dataclass(frozen=True)
+class FromScorer:
+    """What a scorer proposes."""
+
+    scorer: Scorer
+    n_items: int
+    """How many items the scorer knows; those that came later score 0."""
+
+    def propose(self, known: Known, pool: Pool, part: int, n: int) -> None:
+        """Put the scorer's proposals into the running."""
+        pool.add(self.scorer.proposed(known.history, n, known.now))
+
+    def score(self, known: Known, pool: Pool, part: int) -> None:
+        """Write the scorer's scores."""
+        items, scores = pool.items, pool.part(part)
+        if not len(items):
+            return
+        if int(items.max()) < self.n_items:
+            scores[:] = self.scorer.scores(known.history, items, known.now)
+        else:
+            old = items < self.n_items
+            scores[old] = self.scorer.scores(known.history, items[old], known.now)
+
+    def reason(self, known: Known, item: int) -> Reason | None:
+        """Return the scorer's reason."""
+        return self.scorer.reason(known.history, item, known.now)
+
+
+@dataclass(frozen=True)
+class FromAffinity(FromScorer):
+    """The most popular items of the values that the visitor likes most."""
+
+    values: ItemValues
+
+    def propose(self, known: Known, pool: Pool, part: int, n: int) -> None:
+        """Put the most popular items of the most liked values into the running."""
+        liked = cast("Affinity", self.scorer).liked(known.history, LIKED_VALUES, known.now)
+        if len(liked):
+            each = -(-n // len(liked))
+            pool.add(np.concatenate([self.values.top(value, each) for value in liked.tolist()]))
+
+
+@dataclass(frozen=True)
+class PopularIn:
+    """What is popular among the items that share a value of one dimension with the anchor's."""
+
+    popularity: Popularity
+    values: ItemValues
+    dimension: str
+
+    def propose(self, known: Known, pool: Pool, part: int, n: int) -> None:
+        """Put the most popular items of each value into the running."""
+        for value in self._asked(known).tolist():
+            pool.add(self.values.top(value, n))
+
+    def score(self, known: Known, pool: Pool, part: int) -> None:
+        """Write the popularity of the items that have one of the values."""
+        items = pool.items
+        has = self.values.have_any(items, self._asked(known))
+        strength = np.zeros(len(items))
+        old = items < len(self.popularity.strength)
+        strength[old] = np.maximum(self.popularity.strength[items[old]], 0)
+        pool.part(part)[:] = strength * has
+
+    def reason(self, known: Known, item: int) -> Reason | None:
+        """Return the value that the item shares."""
+        mine = self.values.of_item(item)
+        shared = mine[np.isin(mine, self._asked(known))]
+        if not len(shared):
+            return None
+        name = self.values.name(int(shared[0])).replace("{", "{{").replace("}", "}}")
+        return Reason("popular_in", f"Popular in {name} ({self.dimension}).")
+
+    def _asked(self, known: Known) -> IntArray:
+        return self.values.of_items(np.unique(known.history.item))
+
+
+@dataclass(frozen=True)
+class New:
+    """What was published last."""
+
+    lookback_days: float | None
+
+    def propose(self, known: Known, pool: Pool, part: int, n: int) -> None:
+        """Put the latest published items into the running."""
+        latest, published_s = known.shelf.latest, known.shelf.published_s
+        # What is announced for later stands first, and must not take the places of what is new.
+        since_s = -published_s[latest[: 4 * n]].astype(np.float64)
+        first = int(np.searchsorted(since_s, -known.now.timestamp(), "left"))
+        pool.add(latest[first : first + n])
+
+    def score(self, known: Known, pool: Pool, part: int) -> None:
+        """Write 1 for what was published now, halved every ``NEW_HALF_LIFE_DAYS``; 0 without a date."""
+        age_days = self._age_days(known, pool.items)
+        new = (age_days >= 0) & (age_days <= (self.lookback_days or np.inf)) & (age_days < 36_500)
+        pool.part(part)[:] = np.where(new, 0.5 ** (np.clip(age_days, 0, 3_650) / NEW_HALF_LIFE_DAYS), 0)
+
+    def reason(self, known: Known, item: int) -> Reason | None:
+        """Return how long ago it was published."""
+        age_days = int(self._age_days(known, np.array([item]))[0])
+        return Reason("new", f"New since {age_days} days." if age_days else "New since today.")
+
+    def _age_days(self, known: Known, items: NDArray[Any]) -> Doubles:
+        return (known.now.timestamp() - known.shelf.published_s[items].astype(np.float64)) / DAY_S
+
+
+@dataclass(frozen=True)
+class RecentlyViewed:
+    """What the visitor viewed last."""
+
+    def propose(self, known: Known, pool: Pool, part: int, n: int) -> None:
+        """Put the items viewed last into the running."""
+        pool.add(self._viewed(known)[:n])
+
+    def score(self, known: Known, pool: Pool, part: int) -> None:
+        """Write 1 for the item viewed last, 1/2 for the one before it, 1/3 ..."""
+        _write_by_place(pool, part, self._viewed(known))
+
+    def reason(self, known: Known, item: int) -> Reason | None:
+        """Return that it was viewed."""
+        return Reason("recently_viewed", "Viewed lately.", (item,)) if item in self._viewed(known) else None
+
+    def _viewed(self, known: Known) -> IntArray:
+        return _last(known.history.item[known.history.event_type == VIEW], len(known.history))
+
+
+@dataclass(frozen=True)
+class Related:
+    """What somebody wrote down as going with the anchor's items."""
+
+    relations: Mapping[int, IntArray]
+
+    def propose(self, known: Known, pool: Pool, part: int, n: int) -> None:
+        """Put the relations of the anchor's items into the running."""
+        pool.add(self._related(known))
+
+    def score(self, known: Known, pool: Pool, part: int) -> None:
+        """Write 1 for the first relation, 1/2 for the second ..."""
+        _write_by_place(pool, part, self._related(known))
+
+    def reason(self, known: Known, item: int) -> Reason | None:
+        """Return the item that it belongs to."""
+        anchors = _last(known.history.item, len(known.history)).tolist()
+        because = [one for one in anchors if item in self.relations.get(one, ())][:1]
+        return Reason("related", "Belongs to {0}.", tuple(because)) if because else None
+
+    def _related(self, known: Known) -> IntArray:
+        found = [
+            self.relations[one]
+            for one in _last(known.history.item, len(known.history)).tolist()
+            if one in self.relations
+        ]
+        return np.array(list(dict.fromkeys(np.concatenate(found).tolist())) if found else [], np.int32)
+
+
+def source_of(settings: SourceSettings, bundle: Bundle, index_of: Callable[[str], int | None]) -> Source | None:
+    """Return the source that ``settings`` describe, or None where the bundle has nothing to make it of.
+
+    ``index_of`` gives the index of an item by its id, None where it is unknown.
+    """
+    n_items = len(bundle.items)
+    match settings.source:
+        case "new":
+            return New(settings.lookback_days)
+        case "recently_viewed":
+            return RecentlyViewed()
+        case "related":
+            indices = {
+                index_of(one): [index_of(other) for other in others] for one, others in settings.relations.items()
+            }
+            return Related(
+                {
+                    one: np.array([other for other in others if other is not None], np.int32)
+                    for one, others in indices.items()
+                    if one is not None
+                }
+            )
+        case "popular_in" if "popularity" in bundle.scorers and settings.dimension in bundle.manifest.dimensions:
+            popularity = cast("Popularity", bundle.scorers["popularity"])
+            values = ItemValues.of(bundle.catalog, (settings.dimension,), popularity.strength)
+            return PopularIn(popularity, values, settings.dimension)
+    name = bundle.manifest.model if settings.source == MODEL else settings.source
+    scorer = next((bundle.scorers[one] for one in SCORERS_OF.get(name, (name,)) if one in bundle.scorers), None)
+    if scorer is None:
+        return None
+    if isinstance(scorer, Affinity):
+        return FromAffinity(scorer, n_items, _values_of(scorer))
+    if isinstance(scorer, Neighbours):
+        return FromNeighbours(scorer)
+    return FromScorer(scorer, n_items)
+
+
+def anchored(query: Query, history: History, settings: SourceSettings, n_items: int) -> History:
+    """Return the part of ``history``, which includes the items on the page, that a source starts from."""
+    if len(history) and int(history.item.max()) >= n_items:
+        history = history[history.item < n_items]  # scorers know the items of the bundle, and no others
+    match settings.anchor:
+        case "page":
+            history = history[len(history) - len(query.context) :] if len(query.context) else History.empty()
+        case "cart":
+            history = history[in_cart(history)]
+        case "last_purchase":
+            bought = np.flatnonzero((history.event_type == PURCHASE) & (history.quantity > 0))
+            if len(bought):
+                last = bought[-1]
+                of_basket = (history.timestamp_s[bought] == history.timestamp_s[last]) | (
+                    (history.session[bought] == history.session[last]) & (history.session[last] >= 0)
+                )
+                bought = bought[of_basket]
+            history = history[bought]
+        case "recent_views":
+            history = history[np.flatnonzero(history.event_type == VIEW)[-RECENT_VIEWS:]]
+        case "history":
+            pass
+    if settings.lookback_days is not None and settings.source != "new":
+        start_s = int(query.now.timestamp() - settings.lookback_days * DAY_S)
+        history = history[int(np.searchsorted(history.timestamp_s, start_s)) :]
+    return history
+
+
+def in_cart(history: History) -> NDArray[np.int64]:
+    """Return the rows that put something into the cart which was neither taken out nor bought after it."""
+    last: dict[int, int] = {}
+    for row in np.flatnonzero(np.isin(history.event_type, CART)).tolist():
+        if history.event_type[row] == CART[0]:
+            last[int(history.item[row])] = row
+        else:
+            last.pop(int(history.item[row]), None)
+    return np.array(sorted(last.values()), np.int64)
+
+
+def _last(items: IntArray, n: int) -> IntArray:
+    """Return the last ``n`` distinct ``items``, the last one first."""
+    return np.array(list(dict.fromkeys(items[::-1].tolist()))[:n], np.int32)
+
+
+def _write_by_place(pool: Pool, part: int, items: IntArray) -> None:
+    rows = pool.rows(items)
+    known = rows >= 0
+    pool.part(part)[rows[known]] = 1 / (1 + np.flatnonzero(known))
+
+
+def _values_of(scorer: Affinity) -> ItemValues:
+    return ItemValues(
+        scorer.indptr, scorer.values, scorer.first_value, tuple(scorer.dimensions.tolist()), scorer.strength
+    )
