@@ -30,3 +30,14 @@ class Unavailable(AttuneError):
     """Something needed is missing at the moment (no bundle promoted yet, a port taken)."""
 
     status = 503
+
+
+class Busy(AttuneError):
+    """More waits to be written than can be soon; what was given was not taken.
+
+    Attributes:
+        retry_after_s: When to try again.
+    """
+
+    status = 429
+    retry_after_s = 1
