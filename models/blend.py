@@ -12,7 +12,7 @@ import lightgbm
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from features.errors import InvalidInput
 from features.interactions import History, IntArray
@@ -26,14 +26,14 @@ BASE = "base"
 class BlendSettings(Settings):
     """How candidates are gathered, and how the trees are grown."""
 
-    candidates: dict[str, PositiveInt] = {
+    candidates: dict[str, NonNegativeInt] = {
         "buy-again": 250,
         "item-to-item": 120,
         "als": 150,
         "affinity": 150,
         "popularity": 100,
     }
-    """How many items each part proposes, at most."""
+    """How many items each part proposes, at most; with 0 it only says what it knows of those that others propose."""
     objective: Literal["binary", "lambdarank"] = "binary"
     """What the trees are grown for: the odds of each item alone, or the order of the candidates of one list."""
     trees: PositiveInt = 200
@@ -121,9 +121,11 @@ class Blend(Scorer):
 
     def scores(self, history: History, items: IntArray, now: datetime) -> Scores:
         """Return the log-odds above the least possible."""
-        if not len(items):
-            return np.zeros(0, dtype=np.float32)
-        raw = self._trees.predict(self.features(history, items, now), raw_score=True, num_threads=1)
+        return self.scores_of(self.features(history, items, now)) if len(items) else np.zeros(0, dtype=np.float32)
+
+    def scores_of(self, columns: Features) -> Scores:
+        """Return the log-odds above the least possible of each row of what ``features`` returns; at least one."""
+        raw = self._trees.predict(columns, raw_score=True, num_threads=1)
         return (raw - self._least).astype(np.float32)
 
     def features(self, history: History, items: IntArray, now: datetime) -> Features:
@@ -194,7 +196,7 @@ class Blend(Scorer):
 
 def proposed(parts: Mapping[str, Scorer], counts: Mapping[str, int], history: History, now: datetime) -> IntArray:
     """Return what ``parts`` propose, at most as many as ``counts`` says of each; ascending, none twice."""
-    return np.unique(np.concatenate([parts[name].candidates(history, n, now) for name, n in counts.items()]))
+    return np.unique(np.concatenate([parts[name].candidates(history, n, now) for name, n in counts.items() if n]))
 
 
 def columns_of(parts: Mapping[str, Scorer], history: History, items: IntArray, now: datetime) -> Features:

@@ -28,6 +28,7 @@ FORMAT = 1
 SCORERS: Final = {
     "popularity": "models.popularity:Popularity",
     "own-frequency": "models.own_frequency:OwnFrequency",
+    "similar-histories": "models.similar_histories:SimilarHistories",
     "item-to-item": "models.item_to_item:ItemToItem",
     "als": "models.als:ALS",
     "affinity": "models.affinity:Affinity",

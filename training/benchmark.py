@@ -7,8 +7,9 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from time import monotonic
+from time import monotonic, process_time
 from typing import Any, Final
 
 import numpy as np
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from rich.progress import Progress
 
 from evaluation import ranking_metrics
-from evaluation.ranking_metrics import NO_ITEM
+from evaluation.ranking_metrics import NO_ITEM, Judged
 from features.interactions import Interactions
 from features.layout import Layout
 from features.settings import Settings
@@ -26,12 +27,13 @@ from features.snapshot_job import of_interactions
 from models.blend import Blend, BlendSettings
 from models.bundle import Bundle
 from models.scorer import DAY_S, Scorer
+from models.weighted_sum import WeightedSum, WeightedSumSettings
 from serving.pipeline import Pipeline
 from serving.query import Query
 from serving.recipes import MODEL, Recipe, Recipes
 from training.chooser import BLENDS, PARTS, Choice, Data, best_settings, fitted, without_history
 from training.datasets import Protocol, Questions, read
-from training.lessons import Lessons, lessons_of
+from training.lessons import Lessons, lessons_of, sum_of
 from training.protocols import Plan, plan, ties_shuffled
 from training.studies import Studies
 from training.tracking import Tracking
@@ -46,7 +48,14 @@ QUESTIONS_ALONE: Final = 1_500
 QUESTIONS_TOGETHER: Final = 5_000
 """So many choose the blend."""
 QUESTIONS_EXPLAINED: Final = 200
-LESSON_QUESTIONS: Final = 24_000
+QUESTIONS_FOR_SUM: Final = 4_000
+CANDIDATES_FOR_SUM: Final = 60
+"""So many each part proposes where it is learned what each counts in their sum."""
+CANDIDATES: Final = 100
+"""So many the sum proposes."""
+LESSON_QUESTIONS: Final = 60_000
+SHARE_UNTIL_TREES: Final = 0.75
+"""Share of the budget after which lessons end."""
 MEASURES: Final = {
     "recall": ranking_metrics.recall,
     "ndcg": ranking_metrics.ndcg,
@@ -110,17 +119,19 @@ class Benchmark:
         self._seed = seed
         self._folder = folder
         self._progress = progress
+        self._start_s = monotonic()
 
     def choose(self) -> tuple[Chosen, dict[str, Any]]:
         """Return what does best on the validation, and how that came about."""
         rng = np.random.default_rng(self._seed)
         validation, repeats = self._snapshot(self._plan.validation.known), self._plan.repeats
         choices = self._choices(validation, rng)
-        settings = {name: choice.settings for name, choice in choices.items()}
-        counts = {name: PARTS[name].candidates for name in settings}
-        lessons = self._lessons(settings, counts, rng)
+        settings, lessons = self._lessons({name: choice.settings for name, choice in choices.items()}, rng)
+        counts = _counts(settings)
         parts = fitted(validation, settings, self._seed)
         questions = self._plan.validation.questions.sample(QUESTIONS_TOGETHER, rng)
+        with self._task("Ask the validation", len(questions)) as advance:
+            asked = lessons_of(parts, counts, questions, repeats, advance=advance)
         found = []
         for config in BLENDS:
             with self._task("Grow trees", None):
@@ -132,7 +143,8 @@ class Benchmark:
                     np.random.default_rng(self._seed),
                     lessons.list_lengths,
                 )
-            found.append((self._metrics(validation, parts, blend, questions), blend))
+                judged = asked.judged(blend.scores_of(asked.columns), self._plan.places)
+            found.append((self._measured(judged, len(questions)), blend))
         decisive = self._plan.metrics[-1]
         metrics, best = max(found, key=lambda one: one[0][decisive])
         how = {
@@ -171,7 +183,7 @@ class Benchmark:
         """Return the metrics of the protocol; a question for what nobody ever chose is a miss."""
         places = self._plan.places
         bundle = Bundle.of(snapshot, [*parts.values(), blend], blend.name, snapshot.manifest.as_of, "")
-        recipe = Recipe(scorers=(MODEL,), exclude_bought=not self._plan.repeats)
+        recipe = Recipe(ranker=MODEL, exclude_bought=not self._plan.repeats)
         pipeline = Pipeline(bundle, Recipes(recipes={RECIPE: recipe}))
         answerable = np.flatnonzero(np.diff(questions.relevant.indptr))
         rankings = np.full((len(answerable), places), NO_ITEM, np.int32)
@@ -182,10 +194,13 @@ class Benchmark:
                 rankings[row, : len(items)] = items
                 advance()
         judged = ranking_metrics.judged(rankings, questions.relevant[answerable])
+        return self._measured(judged, len(questions))
+
+    def _measured(self, judged: Judged, n_questions: int) -> dict[str, float]:
         found = {}
         for name in self._plan.metrics:
             metric, k = name.split("@")
-            found[name] = float(MEASURES[metric](judged, int(k)).sum() / len(questions))
+            found[name] = float(MEASURES[metric](judged, int(k)).sum() / n_questions)
         return found
 
     def _choices(self, snapshot: Snapshot, rng: Generator) -> dict[str, Choice]:
@@ -198,6 +213,7 @@ class Benchmark:
             repeats=self._plan.repeats,
             ordered=self._plan.ordered,
             timed=self._timed,
+            dated=self._plan.dated,
             described=bool(manifest.dimensions) or titles.null_count() < len(titles),
             span_days=span_days,
         )
@@ -211,22 +227,39 @@ class Benchmark:
             until_s = budget_s * number / len(suited)
             with self._task(f"Choose settings: {name}", TRIALS) as advance:
                 choice = best_settings(name, data, snapshot, questions, self._studies, TRIALS, until_s, rng, advance)
-            if choice.ndcg > 0:
+            if choice.ndcg > 0 or not choice.trials:
                 choices[name] = choice
         return choices
 
-    def _lessons(self, settings: Mapping[str, Settings], counts: Mapping[str, int], rng: Generator) -> Lessons:
-        total = sum(len(stage.questions) for stage in self._plan.lessons)
+    def _lessons(self, settings: dict[str, Settings], rng: Generator) -> tuple[dict[str, Settings], Lessons]:
+        """Return ``settings`` with those of the sum of all parts, and what it proposes where the answer is known."""
+        stages, repeats = self._plan.lessons, self._plan.repeats
+        total = sum(len(stage.questions) for stage in stages)
+        until_s = self._budget_s * SHARE_UNTIL_TREES
         lessons = []
-        for stage in self._plan.lessons:
+        for number, stage in enumerate(stages, 1):
             parts = fitted(self._snapshot(stage.known), settings, self._seed)
-            questions = stage.questions.sample(int(LESSON_QUESTIONS * len(stage.questions) / total) + 1, rng)
-            with self._task("Replay lessons", len(questions)) as advance:
-                lessons.append(lessons_of(parts, counts, questions, self._plan.repeats, advance))
-        return Lessons.together(lessons)
+            if WeightedSum.name not in settings:
+                questions = stage.questions.sample(QUESTIONS_FOR_SUM, rng)
+                with self._task("Weigh the parts", None):
+                    weights = sum_of(parts, dict.fromkeys(parts, CANDIDATES_FOR_SUM), questions, repeats)
+                found = WeightedSumSettings(weights=weights, n_items=len(self._whole.items))
+                settings = {**settings, WeightedSum.name: found}
+                parts[WeightedSum.name] = WeightedSum.from_arrays(found, {}, parts)
+            wanted = min(len(stage.questions), int(LESSON_QUESTIONS * len(stage.questions) / total) + 1)
+            questions = stage.questions.those(rng.permutation(len(stage.questions))[:wanted])
+            now_s = monotonic()
+            end_s = now_s + max(0.0, self._start_s + until_s - now_s) / (len(stages) - number + 1)
+            with self._task("Replay lessons", wanted) as advance:
+                found_here = lessons_of(parts, _counts(settings), questions, repeats, end_s, advance)
+            lessons.append(found_here.telling())
+        return settings, Lessons.together(lessons)
 
     def _snapshot(self, known: Interactions) -> Snapshot:
-        return of_interactions(self._whole, known, self._whole.manifest.as_of, self._folder)
+        as_of = self._whole.manifest.as_of
+        if self._plan.dated:
+            as_of = datetime.fromtimestamp(int(known.all.timestamp_s.max()) + 1, UTC)
+        return of_interactions(self._whole, known, as_of, self._folder)
 
     @contextmanager
     def _task(self, words: str, total: int | None) -> Iterator[Callable[[], None]]:
@@ -281,13 +314,18 @@ def benchmark(
         "protocol": protocol.value,
         "metrics": metrics,
         "variants": variants,
-        "seconds": {"choose": chosen_s, "all": monotonic() - start},
+        "seconds": {"choose": chosen_s, "all": monotonic() - start, "cpu": process_time()},
         "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "chosen": how,
         "definitions": {name: DEFINITIONS[name] for name in dict.fromkeys(one.split("@")[0] for one in metrics)},
         "seed": seed,
         "ids_only": ids_only,
     }
+
+
+def _counts(settings: Mapping[str, Settings]) -> dict[str, int]:
+    """Return how many candidates each part proposes: the sum knows what all others would."""
+    return dict.fromkeys(settings, 0) | {WeightedSum.name: CANDIDATES}
 
 
 def _shares(blend: Blend, questions: Questions, repeats: bool) -> dict[str, float]:

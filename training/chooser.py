@@ -16,17 +16,23 @@ from evaluation.ranking_metrics import NO_ITEM, Judged
 from features.interactions import IntArray
 from features.settings import Settings
 from features.snapshot import Snapshot
+from models.affinity import Affinity, AffinitySettings
 from models.analogies import Analogies, AnalogiesSettings
 from models.blend import BlendSettings
+from models.buy_again import BuyAgain, BuyAgainSettings
+from models.demand import Demand, DemandSettings
+from models.history_shape import HistoryShape, HistoryShapeSettings
 from models.item_to_item import ItemToItem, ItemToItemSettings
 from models.linear_item_model import LinearItemModel, LinearItemModelSettings
 from models.own_frequency import OwnFrequency, OwnFrequencySettings
 from models.popularity import Popularity, PopularitySettings
 from models.scorer import Scorer
+from models.similar_histories import SimilarHistories, SimilarHistoriesSettings
 from models.successors import Successors, SuccessorsSettings
 from models.titles import Titles, TitlesSettings
 from models.values import Values, ValuesSettings
 from models.walks import Walks, WalksSettings
+from models.weighted_sum import WeightedSum
 from training.datasets import Questions
 from training.studies import Studies
 
@@ -40,14 +46,13 @@ class Part:
     Attributes:
         fit: Returns it, fitted.
         space: Returns settings that a trial suggests, given the data.
-        candidates: How many items it proposes.
-        start: Values that often do well, of what the space varies: the first trial.
+        start: Values that often do well, of what the space varies: the first trial. Where it varies nothing, there is
+            none: the part answers nothing by itself, and only says what it knows of what others propose.
         suits: Whether it makes sense, given the data.
     """
 
     fit: Fit
     space: Callable[[BaseTrial, Data], Settings]
-    candidates: int
     start: Mapping[str, float]
     suits: Callable[[Data], bool] = lambda data: True
 
@@ -60,6 +65,7 @@ class Data:
         repeats: Whether an item of the history may be an answer.
         ordered: Whether the order of a history tells anything.
         timed: Whether times tell anything beyond the order.
+        dated: Whether it is asked at one moment what is bought in the days after it.
         described: Whether items have titles or values.
         span_days: From the first interaction to the last.
     """
@@ -67,6 +73,7 @@ class Data:
     repeats: bool
     ordered: bool
     timed: bool
+    dated: bool
     described: bool
     span_days: float
 
@@ -152,6 +159,23 @@ def _item_to_item(trial: BaseTrial, data: Data) -> Settings:
     )
 
 
+def _similar_histories(trial: BaseTrial, data: Data) -> Settings:
+    order: dict[str, Any] = {"step_decay": 1.0, "distance_decay": 1.0, "backward": 1.0, "interactions": 1000}
+    if data.ordered:
+        order = {
+            "step_decay": trial.suggest_float("step_decay", 0.3, 1.0),
+            "distance_decay": trial.suggest_float("distance_decay", 0.5, 1.0),
+            "backward": trial.suggest_float("backward", 0.3, 1.0),
+            "half_life_days": data.span_days * trial.suggest_float("half_life_spans", 0.05, 10.0, log=True),
+        }
+    return SimilarHistoriesSettings(
+        **order,
+        item_exponent=trial.suggest_float("item_exponent", 0.0, 1.0),
+        length_exponent=trial.suggest_float("length_exponent", 0.0, 1.0),
+        popularity_exponent=trial.suggest_float("popularity_exponent", 0.0, 0.6),
+    )
+
+
 def _titles(trial: BaseTrial, data: Data) -> Settings:
     return TitlesSettings(
         **_history(trial, data),
@@ -183,6 +207,18 @@ def _popularity(trial: BaseTrial, data: Data) -> Settings:
     return PopularitySettings(half_life_days=data.span_days * trial.suggest_float("spans", 0.02, 2.0, log=True))
 
 
+def _demand(trial: BaseTrial, data: Data) -> Settings:
+    return DemandSettings(window_days=data.span_days * trial.suggest_float("window_spans", 0.001, 0.3, log=True))
+
+
+def _buy_again(trial: BaseTrial, data: Data) -> Settings:
+    return BuyAgainSettings(half_life_days=trial.suggest_float("half_life_days", 15.0, 240.0, log=True))
+
+
+def _affinity(trial: BaseTrial, data: Data) -> Settings:
+    return AffinitySettings(half_life_days=trial.suggest_float("half_life_days", 15.0, 240.0, log=True))
+
+
 _HISTORY: Final = {"step_decay": 0.6, "half_life_days": 1_000.0}
 _SUCCESSION: Final = {
     **_HISTORY,
@@ -202,27 +238,38 @@ _WALKS: Final = {
     "popularity_exponent": 0.3,
     "steps": 3,
 }
+_SIMILAR_HISTORIES: Final = {
+    "step_decay": 0.6,
+    "distance_decay": 0.9,
+    "backward": 0.8,
+    "half_life_spans": 0.25,
+    "item_exponent": 0.5,
+    "length_exponent": 0.2,
+    "popularity_exponent": 0.3,
+}
 _LINEAR: Final = {**_HISTORY, "past_decay": 0.5, "future_decay": 0.5, "length_exponent": 0.2, "ridge": 45.0}
 _ANALOGIES: Final = {**_SUCCESSION, "values_weight": 0.2, "likeness_weight": 0.5}
 
 PARTS: Final[dict[str, Part]] = {
-    Successors.name: Part(Successors.fit, _successors, 70, _SUCCESSION, lambda data: data.ordered),
-    LinearItemModel.name: Part(LinearItemModel.fit, _linear, 70, _LINEAR),
+    Successors.name: Part(Successors.fit, _successors, _SUCCESSION, lambda data: data.ordered),
+    LinearItemModel.name: Part(LinearItemModel.fit, _linear, _LINEAR),
     ItemToItem.name: Part(
         ItemToItem.fit,
         _item_to_item,
-        70,
         {"own_exponent": 0.7, "neighbour_exponent": 0.3},
         lambda data: not data.ordered,
     ),
-    Walks.name: Part(Walks.fit, _walks, 100, _WALKS),
-    Titles.name: Part(
-        Titles.fit, _titles, 50, {**_HISTORY, "words": 2, "largest_share": 0.2}, lambda data: data.described
-    ),
-    Values.name: Part(Values.fit, _values, 20, {**_HISTORY, "largest_share": 0.1}, lambda data: data.described),
-    Analogies.name: Part(Analogies.fit, _analogies, 70, _ANALOGIES, lambda data: data.ordered and data.described),
-    OwnFrequency.name: Part(OwnFrequency.fit, _own_frequency, 20, {"half_life": 2.0}, lambda data: data.repeats),
-    Popularity.name: Part(Popularity.fit, _popularity, 10, {"spans": 0.1}),
+    Walks.name: Part(Walks.fit, _walks, _WALKS),
+    SimilarHistories.name: Part(SimilarHistories.fit, _similar_histories, _SIMILAR_HISTORIES),
+    Titles.name: Part(Titles.fit, _titles, {**_HISTORY, "words": 2, "largest_share": 0.2}, lambda data: data.described),
+    Values.name: Part(Values.fit, _values, {**_HISTORY, "largest_share": 0.1}, lambda data: data.described),
+    Analogies.name: Part(Analogies.fit, _analogies, _ANALOGIES, lambda data: data.ordered and data.described),
+    OwnFrequency.name: Part(OwnFrequency.fit, _own_frequency, {"half_life": 2.0}, lambda data: data.repeats),
+    BuyAgain.name: Part(BuyAgain.fit, _buy_again, {"half_life_days": 60.0}, lambda data: data.dated),
+    Affinity.name: Part(Affinity.fit, _affinity, {"half_life_days": 60.0}, lambda data: data.dated and data.described),
+    Popularity.name: Part(Popularity.fit, _popularity, {"spans": 0.1}),
+    Demand.name: Part(Demand.fit, _demand, {"window_spans": 0.015}, lambda data: data.timed),
+    HistoryShape.name: Part(HistoryShape.fit, lambda trial, data: HistoryShapeSettings(), {}),
 }
 """What a blend may be made of, by name."""
 
@@ -252,6 +299,8 @@ def best_settings(
     It tries ``trials`` of them at most, and one at the least; see ``Studies.best``.
     """
     part = PARTS[name]
+    if not part.start:
+        return Choice(part.space(optuna.trial.FixedTrial({}), data), 0.0, 0)
     seed = int(rng.integers(2**31))
 
     def ndcg(trial: BaseTrial) -> float:
@@ -283,5 +332,12 @@ def without_history(items: IntArray, history: IntArray, repeats: bool) -> IntArr
 
 
 def fitted(snapshot: Snapshot, settings: Mapping[str, Settings], seed: int) -> dict[str, Scorer]:
-    """Return the parts that ``settings`` name, fitted on ``snapshot``."""
-    return {name: PARTS[name].fit(snapshot, one, np.random.default_rng(seed)) for name, one in settings.items()}
+    """Return the parts that ``settings`` name, fitted on ``snapshot``; the sum of parts comes after them."""
+    parts = {
+        name: PARTS[name].fit(snapshot, one, np.random.default_rng(seed))
+        for name, one in settings.items()
+        if name in PARTS
+    }
+    if WeightedSum.name in settings:
+        parts[WeightedSum.name] = WeightedSum.from_arrays(settings[WeightedSum.name], {}, parts)
+    return parts

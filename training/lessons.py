@@ -2,39 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from time import monotonic
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.blend import columns_of, proposed
+from evaluation.ranking_metrics import Judged
+from features.interactions import IntArray
+from models.blend import column_names, columns_of, proposed
 from models.scorer import Features, Scorer
+from models.weighted_sum import conditional_logit, shares
 from training.datasets import Questions
+
+FEWEST_QUESTIONS: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Lessons:
-    """Rows to learn an order from.
+    """Rows to learn an order from, or to judge one by.
 
     Attributes:
         columns: What was known of a candidate; shape (rows, columns).
         right: Whether it was to be found; shape (rows,).
         list_lengths: How many rows, in their order, belong to one question; shape (questions,).
+        relevant: How many items were to be found, candidates or not; shape (questions,).
     """
 
     columns: Features
     right: NDArray[np.bool_]
     list_lengths: NDArray[np.int64]
+    relevant: NDArray[np.int64]
 
     @classmethod
-    def together(cls, lessons: list[Lessons]) -> Lessons:
+    def together(cls, lessons: Sequence[Lessons]) -> Lessons:
         """Return all ``lessons``, one behind another."""
-        return cls(
-            np.concatenate([one.columns for one in lessons]),
-            np.concatenate([one.right for one in lessons]),
-            np.concatenate([one.list_lengths for one in lessons]),
-        )
+        names = ("columns", "right", "list_lengths", "relevant")
+        return cls(*(np.concatenate([getattr(one, name) for one in lessons]) for name in names))
+
+    def telling(self) -> Lessons:
+        """Return the lists that hold both what was to be found and what was not: the others teach nothing."""
+        starts = np.concatenate([[0], np.cumsum(self.list_lengths)])
+        found = np.concatenate([[0], np.cumsum(self.right)])[starts]
+        found = np.diff(found)
+        kept = (found > 0) & (found < self.list_lengths)
+        rows = np.repeat(kept, self.list_lengths)
+        return Lessons(self.columns[rows], self.right[rows], self.list_lengths[kept], self.relevant[kept])
+
+    def judged(self, scores: NDArray[np.float64], places: int) -> Judged:
+        """Return which of the first ``places`` of each list, ordered by ``scores``, were to be found."""
+        question = np.repeat(np.arange(len(self.list_lengths)), self.list_lengths)
+        order = np.lexsort((-scores, question))
+        place = np.arange(len(order)) - np.repeat(np.cumsum(self.list_lengths) - self.list_lengths, self.list_lengths)
+        hit = np.zeros((len(self.list_lengths), places), np.bool_)
+        shown = place < places
+        hit[question[shown], place[shown]] = self.right[order[shown]]
+        return Judged(hit, self.relevant)
 
 
 def lessons_of(
@@ -42,29 +68,64 @@ def lessons_of(
     counts: Mapping[str, int],
     questions: Questions,
     repeats: bool,
+    until_s: float = math.inf,
     advance: Callable[[], None] = lambda: None,
 ) -> Lessons:
-    """Return the candidates for ``questions``, as when answering; questions without a right one teach nothing.
+    """Return the candidates for ``questions``, as when answering.
 
     Args:
         parts: Scorers that know nothing of the answers.
         counts: How many candidates each of them proposes.
         questions: What is asked.
         repeats: Whether an item of the history may be an answer.
+        until_s: Once ``monotonic()`` is beyond it, and ``FEWEST_QUESTIONS`` are answered, the others are left out.
         advance: Called after each question.
     """
-    columns, right = [], []
+    columns: list[Features] = [np.zeros((0, len(column_names(parts))), np.float32)]
+    right: list[NDArray[np.bool_]] = [np.zeros(0, np.bool_)]
+    for number, items, found in _candidates(parts, counts, questions, repeats):
+        columns.append(columns_of(parts, questions.histories.of(number), items, questions.asked_at(number)))
+        right.append(found)
+        advance()
+        if number + 1 >= FEWEST_QUESTIONS and monotonic() > until_s:
+            break
+    return _lessons(columns, right, questions)
+
+
+def sum_of(
+    parts: Mapping[str, Scorer], counts: Mapping[str, int], questions: Questions, repeats: bool
+) -> dict[str, float]:
+    """Return what each of ``parts`` counts in the sum that tells best what was to be found among the candidates.
+
+    For the arguments see ``lessons_of``. Parts that add nothing are left out.
+    """
+    every = np.arange(questions.relevant.shape[1], dtype=np.int32)
+    columns: list[Features] = [np.zeros((0, len(parts)), np.float32)]
+    right: list[NDArray[np.bool_]] = [np.zeros(0, np.bool_)]
+    for number, items, found in _candidates(parts, counts, questions, repeats):
+        history, now = questions.histories.of(number), questions.asked_at(number)
+        columns.append(np.column_stack([shares(part, history, every, now)[items] for part in parts.values()]))
+        right.append(found)
+    lessons = _lessons(columns, right, questions).telling()
+    if not len(lessons.right):
+        return dict.fromkeys(parts, 1.0)
+    weights = conditional_logit(lessons.columns, lessons.right, lessons.list_lengths)
+    return {name: weight for name, weight in zip(parts, weights.tolist(), strict=True) if weight > 0}
+
+
+def _candidates(
+    parts: Mapping[str, Scorer], counts: Mapping[str, int], questions: Questions, repeats: bool
+) -> Iterator[tuple[int, IntArray, NDArray[np.bool_]]]:
+    """Yield the number of each question, the candidates for it, and which of them were to be found."""
     for number in range(len(questions)):
         history = questions.histories.of(number)
-        now = questions.asked_at(number)
-        items = proposed(parts, counts, history, now)
+        items = proposed(parts, counts, history, questions.asked_at(number))
         if not repeats:
             items = items[~np.isin(items, history.item)]
-        found = np.isin(items, questions.relevant[number].indices)
-        if found.any() and not found.all():
-            columns.append(columns_of(parts, history, items, now))
-            right.append(found)
-        advance()
-    if not columns:
-        return Lessons(np.zeros((0, 0), np.float32), np.zeros(0, np.bool_), np.zeros(0, np.int64))
-    return Lessons(np.concatenate(columns), np.concatenate(right), np.array([len(one) for one in right]))
+        yield number, items, np.isin(items, questions.relevant[number].indices)
+
+
+def _lessons(columns: list[Features], right: list[NDArray[np.bool_]], questions: Questions) -> Lessons:
+    lengths = np.array([len(one) for one in right[1:]], np.int64)
+    relevant = np.diff(questions.relevant.indptr)[: len(lengths)]
+    return Lessons(np.concatenate(columns), np.concatenate(right), lengths, relevant)

@@ -64,6 +64,11 @@ class Plan:
     test: Stage | None = None
     refit: Interactions | None = None
 
+    @property
+    def dated(self) -> bool:
+        """Whether it is asked at one moment what comes then, so that habits and what is new tell something."""
+        return self.validation.questions.asked_s is not None
+
 
 def plan(dataset: Dataset, protocol: Protocol, rng: Generator) -> Plan:
     """Return the stages of ``protocol`` for ``dataset``; ``rng`` draws what is cut."""

@@ -1,0 +1,143 @@
+"""What several scorers say of an item, added up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import ClassVar, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import NonNegativeFloat, PositiveInt
+from scipy.optimize import minimize
+
+from features.interactions import History, IntArray
+from features.settings import Settings
+from models.neighbours import PLACES
+from models.scorer import Arrays, Features, Reason, Scorer, Scores, best_first
+
+RIDGE: Final = 1e-3
+"""How strongly weights are drawn towards 0."""
+
+
+class WeightedSumSettings(Settings):
+    """What each part counts."""
+
+    weights: dict[str, NonNegativeFloat]
+    """What the best score that a part gives any item counts."""
+    n_items: PositiveInt
+    """How many items there are."""
+
+
+@dataclass(frozen=True)
+class WeightedSum(Scorer):
+    """Scores an item by the weighted sum of the square roots of its shares of the best score of each part.
+
+    The root lets an item that several parts know a little come before one that a single part knows well.
+
+    Attributes:
+        parts: The scorers that are added up, by name.
+    """
+
+    name: ClassVar[str] = "sum"
+    feature_names: ClassVar[tuple[str, ...]] = ("score", "share_of_best", "place")
+
+    config: WeightedSumSettings
+    parts: Mapping[str, Scorer]
+
+    def scores(self, history: History, items: IntArray, now: datetime) -> Scores:
+        """Return the sum for each of ``items``."""
+        return self._all(history, now)[items]
+
+    def contributions(self, history: History, items: IntArray, now: datetime) -> dict[str, Scores]:
+        """Return what each part adds."""
+        return {
+            name: np.float32(weight) * shares(self.parts[name], history, self._items, now)[items]
+            for name, weight in self.config.weights.items()
+        }
+
+    def features(self, history: History, items: IntArray, now: datetime) -> Features:
+        """Return the score, its share of the best score of any item, and how many items score higher."""
+        every = self._all(history, now)
+        scores = every[items]
+        best = np.partition(every, len(every) - min(PLACES, len(every)))[-PLACES:]
+        best = np.sort(best[best > 0])
+        place = np.where(scores > 0, len(best) - np.searchsorted(best, scores, side="right"), PLACES)
+        return np.column_stack([scores, scores / (best[-1] if len(best) else 1), place]).astype(np.float32)
+
+    def candidates(self, history: History, n: int, now: datetime) -> IntArray:
+        """Return the ``n`` items of the largest sums."""
+        return best_first(self._items, self._all(history, now), n)
+
+    def reason(self, history: History, item: int, now: datetime) -> Reason | None:
+        """Return the reason of the part that adds most, of those that have one."""
+        added = self.contributions(history, np.array([item], np.int32), now)
+        for name in sorted(added, key=lambda name: -added[name][0]):
+            if added[name][0] > 0 and (reason := self.parts[name].reason(history, item, now)) is not None:
+                return reason
+        return None
+
+    def arrays(self) -> Arrays:
+        """Return nothing; the weights are the configuration."""
+        return {}
+
+    @classmethod
+    def from_arrays(cls, config: Settings, arrays: Arrays, parts: Mapping[str, Scorer]) -> Self:
+        """Return the scorer that ``config`` and ``parts`` describe."""
+        config = WeightedSumSettings.model_validate(config)
+        return cls(config, {name: parts[name] for name in config.weights})
+
+    def _all(self, history: History, now: datetime) -> Scores:
+        total = np.zeros(self.config.n_items, np.float32)
+        for name, weight in self.config.weights.items():
+            total += np.float32(weight) * shares(self.parts[name], history, self._items, now)
+        return total
+
+    @cached_property
+    def _items(self) -> IntArray:
+        return np.arange(self.config.n_items, dtype=np.int32)
+
+
+def shares(part: Scorer, history: History, items: IntArray, now: datetime) -> Scores:
+    """Return the square root of the score of each of ``items`` by the best of them; all 0 where none is above 0."""
+    scores = part.scores(history, items, now)
+    best = scores.max(initial=0)
+    return np.sqrt(scores / best) if best > 0 else scores
+
+
+def conditional_logit(
+    columns: NDArray[np.float32], right: NDArray[np.bool_], list_lengths: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return the weights, 0 or more, with which the sums of ``columns`` tell best what was chosen from each list.
+
+    They maximise the sum over lists of ``log(sum of exp(score) of what was chosen / sum of exp(score) of all)`` (the
+    conditional logit: McFadden, Conditional Logit Analysis of Qualitative Choice Behavior, 1974).
+
+    Args:
+        columns: Shape (rows, columns).
+        right: Whether a row was chosen; at least one of each list.
+        list_lengths: How many rows, in their order, belong to one list.
+    """
+    starts = np.concatenate([[0], np.cumsum(list_lengths)[:-1]])
+    n_lists, n_columns = len(list_lengths), columns.shape[1]
+
+    def probabilities(scores: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        top = np.maximum.reduceat(scores, starts)
+        odds = np.exp(scores - np.repeat(top, list_lengths))
+        total = np.add.reduceat(odds, starts)
+        return odds / np.repeat(total, list_lengths), np.log(total) + top
+
+    def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        scores = columns @ weights
+        of_all, log_all = probabilities(scores)
+        of_right, log_right = probabilities(np.where(right, scores, -np.inf))
+        slope = columns.T @ (of_all - of_right)
+        return (
+            float(log_all.sum() - log_right.sum()) / n_lists + RIDGE / 2 * float(weights @ weights),
+            slope / n_lists + RIDGE * weights,
+        )
+
+    found = minimize(loss, np.ones(n_columns), jac=True, method="L-BFGS-B", bounds=[(0, None)] * n_columns)
+    return np.asarray(found.x)
