@@ -9,12 +9,13 @@ from typing import ClassVar, Self
 
 import numpy as np
 from numpy.random import Generator
+from numpy.typing import NDArray
 from pydantic import PositiveFloat
 
 from features.interactions import History, IntArray
 from features.settings import Settings
 from features.snapshot import Snapshot
-from models.scorer import DAY_S, PURCHASE, Arrays, Reason, Scorer, Scores, best_first
+from models.scorer import DAY_S, PURCHASE, Arrays, Features, Reason, Scorer, Scores, best_first
 
 
 class OwnFrequencySettings(Settings):
@@ -29,6 +30,7 @@ class OwnFrequency(Scorer):
     """Scores an item by the decayed number of its purchases in the history; it learns nothing from anybody else."""
 
     name: ClassVar[str] = "own-frequency"
+    feature_names: ClassVar[tuple[str, ...]] = ("score", "times", "steps_since_last", "steps_since_first")
 
     config: OwnFrequencySettings
 
@@ -44,6 +46,19 @@ class OwnFrequency(Scorer):
             return np.zeros(len(items), np.float32)
         place = np.minimum(np.searchsorted(bought, items), len(bought) - 1)
         return np.where(bought[place] == items, counts[place], 0).astype(np.float32)
+
+    def features(self, history: History, items: IntArray, now: datetime) -> Features:
+        """Return four columns: the score, how often the item was bought, and how many purchases ago.
+
+        ``steps_since_last`` and ``steps_since_first`` are 0 for what was bought last of all; NaN where it never was.
+        """
+        latest_first = history.item[_bought(history)][::-1]
+        same = items[:, np.newaxis] == latest_first
+        ever = same.any(axis=1)
+        steps = [same.argmax(axis=1), len(latest_first) - 1 - same[:, ::-1].argmax(axis=1)] if ever.any() else [0, 0]
+        return np.column_stack(
+            [self.scores(history, items, now), same.sum(axis=1), *(np.where(ever, step, np.nan) for step in steps)]
+        ).astype(np.float32)
 
     def candidates(self, history: History, n: int, now: datetime) -> IntArray:
         """Return the ``n`` items bought most."""
@@ -66,8 +81,12 @@ class OwnFrequency(Scorer):
 
     def _counts(self, history: History, now: datetime) -> tuple[IntArray, Scores]:
         """Return the items bought, ascending, and the decayed number of purchases of each."""
-        bought = (history.event_type == PURCHASE) & (history.quantity > 0)
+        bought = _bought(history)
         items, place = np.unique(history.item[bought], return_inverse=True)
         age_days = (now.timestamp() - history.timestamp_s[bought]) / DAY_S
         counts = np.bincount(place, 0.5 ** (age_days / self.config.half_life_days), minlength=len(items))
         return items, counts.astype(np.float32)
+
+
+def _bought(history: History) -> NDArray[np.bool_]:
+    return (history.event_type == PURCHASE) & (history.quantity > 0)

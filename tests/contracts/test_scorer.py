@@ -15,6 +15,7 @@ from models.analogies import Analogies
 from models.bundle import settings_class
 from models.linear_item_model import LinearItemModel
 from models.scorer import Scorer
+from models.similar_histories import SimilarHistories
 from models.successors import Successors
 from models.titles import Titles
 from models.values import Values
@@ -23,10 +24,11 @@ from tests.worlds import NOW, event, item, snapshot
 from training.fit import MODELS, BlendedSettings
 
 MODEL_NAMES = tuple(MODELS)
-PARTS: tuple[type[Successors | LinearItemModel | Walks | Titles | Values | Analogies], ...] = (
+PARTS: tuple[type[Successors | LinearItemModel | Walks | SimilarHistories | Titles | Values | Analogies], ...] = (
     Successors,
     LinearItemModel,
     Walks,
+    SimilarHistories,
     Titles,
     Values,
     Analogies,
@@ -199,7 +201,8 @@ def test_a_history_of_views_alone_is_answered(scorer: Scorer, world: Snapshot) -
 
 
 @pytest.mark.parametrize(
-    "name", ["item-to-item", "als", "affinity", "buy-again", "blend", "successors", "linear", "walks"]
+    "name",
+    ["item-to-item", "als", "affinity", "buy-again", "blend", "successors", "linear", "walks", "similar-histories"],
 )
 def test_a_member_of_a_club_is_recommended_the_items_of_that_club(
     name: str, fitted: dict[str, Scorer], world: Snapshot

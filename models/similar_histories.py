@@ -1,0 +1,259 @@
+"""What those chose whose histories are like this one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar, Final, Self
+
+import numpy as np
+from numba import njit
+from numpy.random import Generator
+from numpy.typing import NDArray
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+
+from features.interactions import History, IntArray
+from features.settings import Settings
+from features.snapshot import Snapshot
+from models.compiled import DOUBLE, FLOATS, INTS, LONG, LONGS
+from models.scorer import (
+    DAY_S,
+    Arrays,
+    Features,
+    Reason,
+    Scorer,
+    Scores,
+    best_first,
+    event_weights,
+    interaction_weights,
+)
+
+PLACES: Final = 200
+"""Places counted from the best; all items beyond them share this one."""
+
+
+class SimilarHistoriesSettings(Settings):
+    """Which histories are alike, and what is taken from them."""
+
+    neighbours: PositiveInt = 500
+    """How many histories are listened to, those most like the one given."""
+    histories_of_item: PositiveInt = 1000
+    """How many histories are looked at for each item of the one given, those that went on last."""
+    interactions: PositiveInt = 50
+    """How many interactions of each history are known, the last ones, and how many of the one given count."""
+    step_decay: float = Field(default=0.7, gt=0, le=1)
+    """What an interaction of the history given counts, as a share of the one that came after it."""
+    distance_decay: float = Field(default=0.8, gt=0, le=1)
+    """What an item of a like history counts, as a share of one that is one interaction nearer to the one in common."""
+    backward: float = Field(default=0.8, ge=0, le=1)
+    """What an item of a like history counts that came before the one in common, as a share of one that came after."""
+    item_exponent: NonNegativeFloat = 0.3
+    """How much the popularity of an item lowers what having it in common counts."""
+    length_exponent: NonNegativeFloat = 0.5
+    """How much the length of a history lowers its likeness."""
+    half_life_days: PositiveFloat = 3650.0
+    """Age of the end of a history, at the time of the snapshot, at which it counts half."""
+    popularity_exponent: float = Field(default=0.2, ge=0, le=1)
+    """How much the popularity of an item lowers its score."""
+
+
+@dataclass(frozen=True)
+class SimilarHistories(Scorer):
+    """Scores an item by the likeness of the histories that have it, and by how near to what they have in common.
+
+    Two histories are alike by the items that both have, the late ones of the history given above all (V-SKNN: Ludewig
+    and Jannach, Evaluation of Session-based Recommendation Algorithms, 2018); a like history speaks for its items, the
+    ones next to the latest common item above all (STAN: Garg et al., Sequence and Time Aware Neighborhood for
+    Session-based Recommendations, 2019).
+
+    Attributes:
+        event_weights: float32, shape (event types,).
+        indptr: int64, shape (histories + 1,); the items of history ``h`` are at ``indptr[h]:indptr[h + 1]``.
+        items: int32; the items of each history in their order.
+        having_indptr: int64, shape (items + 1,); who has item ``i`` is at ``having_indptr[i]:having_indptr[i + 1]``.
+        having: int32; the histories that have an item, each once, those that went on last first.
+        having_place: int32; the place in ``items`` where the history has it last.
+        weight: float32, shape (histories,); what a history counts for its age and its length.
+        common_weight: float32, shape (items,); what having an item in common counts.
+        item_weight: float32, shape (items,); what the score of an item is multiplied with.
+    """
+
+    name: ClassVar[str] = "similar-histories"
+    feature_names: ClassVar[tuple[str, ...]] = ("score", "nearest", "histories", "share_of_best", "place")
+
+    config: SimilarHistoriesSettings
+    event_weights: NDArray[np.float32]
+    indptr: NDArray[np.int64]
+    items: IntArray
+    having_indptr: NDArray[np.int64]
+    having: IntArray
+    having_place: IntArray
+    weight: NDArray[np.float32]
+    common_weight: NDArray[np.float32]
+    item_weight: NDArray[np.float32]
+
+    @classmethod
+    def fit(cls, snapshot: Snapshot, config: SimilarHistoriesSettings, rng: Generator) -> Self:
+        """Return the histories of ``snapshot``."""
+        manifest, n_items = snapshot.manifest, len(snapshot.items)
+        rows, user = snapshot.interactions.all, snapshot.interactions.users()
+        weights = event_weights(manifest.event_types, manifest.settings.event_weights)
+        counts = interaction_weights(rows, weights, np.inf, manifest.as_of) > 0
+        end = np.repeat(snapshot.interactions.indptr[1:], np.diff(snapshot.interactions.indptr))
+        counts &= end - np.arange(len(rows)) <= config.interactions
+        user, item, second = user[counts], rows.item[counts], rows.timestamp_s[counts]
+        length = np.bincount(user, minlength=snapshot.interactions.n_users)
+        ended_s = np.zeros(len(length), np.int64)
+        ended_s[user] = second  # the last one of each is written last
+        age_days = (manifest.as_of.timestamp() - ended_s) / DAY_S
+        popularity = np.bincount(item, minlength=n_items) + 1.0
+
+        latest_first = np.lexsort((-np.arange(len(item)), -ended_s[user], item))
+        pair = item[latest_first].astype(np.int64) * len(length) + user[latest_first]
+        latest_first = latest_first[np.concatenate([[True], pair[1:] != pair[:-1]])[: len(pair)]]
+        n_having = np.bincount(item[latest_first], minlength=n_items)
+        start = np.cumsum(n_having) - n_having
+        kept = np.arange(len(latest_first)) - np.repeat(start, n_having) < config.histories_of_item
+        latest_first = latest_first[kept]
+        return cls(
+            config,
+            weights,
+            np.concatenate([[0], np.cumsum(length)]).astype(np.int64),
+            item,
+            np.concatenate([[0], np.cumsum(np.minimum(n_having, config.histories_of_item))]).astype(np.int64),
+            user[latest_first],
+            latest_first.astype(np.int32),
+            (0.5 ** (age_days / config.half_life_days) * np.maximum(length, 1.0) ** -config.length_exponent).astype(
+                np.float32
+            ),
+            (popularity**-config.item_exponent).astype(np.float32),
+            (popularity**-config.popularity_exponent).astype(np.float32),
+        )
+
+    def scores(self, history: History, items: IntArray, now: datetime) -> Scores:
+        """Return what the like histories say for each of ``items``."""
+        return self._told(history, now)[0][items]
+
+    def features(self, history: History, items: IntArray, now: datetime) -> Features:
+        """Return five columns: the score, and what the score alone does not tell.
+
+        ``nearest`` is the likeness of the history most alike of those that have the item; ``histories`` how many of
+        the like ones have it; ``share_of_best`` the score by the best score of any item; ``place`` how many items
+        score higher, at most ``PLACES``.
+        """
+        score, nearest, count = self._told(history, now)
+        best = np.sort(score[score > 0])[::-1][:PLACES]
+        mine = score[items]
+        place = np.searchsorted(-best, -mine, side="left")
+        share = mine / (best[0] if len(best) else 1)
+        return np.column_stack([mine, nearest[items], count[items], share, np.where(mine > 0, place, PLACES)]).astype(
+            np.float32
+        )
+
+    def candidates(self, history: History, n: int, now: datetime) -> IntArray:
+        """Return the ``n`` items that the like histories speak for most."""
+        score = self._told(history, now)[0]
+        items = np.flatnonzero(score > 0).astype(np.int32)
+        return best_first(items, score[items], n)
+
+    def reason(self, history: History, item: int, now: datetime) -> Reason | None:
+        """Return the items of the history that most of the others have who have ``item``."""
+        if self.scores(history, np.array([item], np.int32), now)[0] <= 0:
+            return None
+        mine = np.unique(self._recent(history, now)[0])
+        have = np.unique(np.repeat(np.arange(len(self.weight)), np.diff(self.indptr))[self.items == item])
+        both = np.array([np.isin(self._having(one), have).sum() for one in mine.tolist()], np.float32)
+        because = tuple(best_first(mine, both, 2).tolist())
+        text = "Chosen together with {0}." if len(because) == 1 else "Chosen together with {0} and {1}."
+        return Reason("similar_people", text, because)
+
+    def arrays(self) -> Arrays:
+        """Return the histories, and what they weigh."""
+        return {
+            "event_weights": self.event_weights,
+            "indptr": self.indptr,
+            "items": self.items,
+            "having_indptr": self.having_indptr,
+            "having": self.having,
+            "having_place": self.having_place,
+            "weight": self.weight,
+            "common_weight": self.common_weight,
+            "item_weight": self.item_weight,
+        }
+
+    @classmethod
+    def from_arrays(cls, config: Settings, arrays: Arrays, parts: Mapping[str, Scorer]) -> Self:
+        """Return the scorer that ``arrays`` describe."""
+        return cls(SimilarHistoriesSettings.model_validate(config), **arrays)
+
+    def _having(self, item: int) -> IntArray:
+        return self.having[int(self.having_indptr[item]) : int(self.having_indptr[item + 1])]
+
+    def _recent(self, history: History, now: datetime) -> tuple[IntArray, NDArray[np.float32]]:
+        """Return the items of the interactions that count, the last one first and each once, and what each weighs."""
+        recent = history[max(0, len(history) - self.config.interactions) :]
+        counts = interaction_weights(recent, self.event_weights, np.inf, now)[::-1] > 0
+        items = recent.item[::-1][counts]
+        first = np.sort(np.unique(items, return_index=True)[1])
+        return items[first], (np.float32(self.config.step_decay) ** first).astype(np.float32)
+
+    def _told(self, history: History, now: datetime) -> tuple[Scores, Scores, Scores]:
+        mine, weight = self._recent(history, now)
+        weight = weight * self.common_weight[mine]
+        return _told(
+            *(mine, weight, self.indptr, self.items, self.having_indptr, self.having, self.having_place),
+            *(self.weight, self.item_weight, self.config.neighbours, self.config.distance_decay, self.config.backward),
+        )
+
+
+@njit(
+    (INTS, FLOATS, LONGS, INTS, LONGS, INTS, INTS, FLOATS, FLOATS, LONG, DOUBLE, DOUBLE),
+    cache=True,
+)
+def _told(  # type: ignore[no-untyped-def]
+    mine,
+    mine_weight,
+    indptr,
+    items,
+    having_indptr,
+    having,
+    having_place,
+    weight,
+    item_weight,
+    n,
+    distance_decay,
+    backward,
+):
+    """Return the score of each item, the best likeness of a history that has it, and how many of the like have it."""
+    likeness = np.zeros(len(weight), np.float32)
+    common = np.empty(len(weight), np.int32)  # place of the latest item in common; only where there is a likeness
+    n_touched = 0
+    for k in range(len(mine)):
+        n_touched += having_indptr[mine[k] + 1] - having_indptr[mine[k]]
+    touched = np.empty(n_touched, np.int32)
+    count = 0
+    for k in range(len(mine)):
+        for at in range(having_indptr[mine[k]], having_indptr[mine[k] + 1]):
+            one = having[at]
+            if likeness[one] == 0:
+                touched[count] = one
+                common[one] = having_place[at]
+                count += 1
+            likeness[one] += mine_weight[k] * weight[one]
+    touched = touched[:count]
+    if count > n:
+        found = likeness[touched]
+        floor = np.partition(found, count - n)[count - n]
+        touched = touched[found >= floor]
+    score = np.zeros(len(item_weight), np.float32)
+    nearest = np.zeros(len(item_weight), np.float32)
+    histories = np.zeros(len(item_weight), np.float32)
+    for one in touched:
+        for at in range(indptr[one], indptr[one + 1]):
+            item = items[at]
+            share = distance_decay ** abs(at - common[one]) * (backward if at < common[one] else 1.0)
+            score[item] += likeness[one] * share * item_weight[item]
+            nearest[item] = max(nearest[item], likeness[one])
+            histories[item] += 1
+    return score, nearest, histories
