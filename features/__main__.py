@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
+from features import profile_job
 from features.catalog import Catalog
 from features.command_line import Var, console, run
 from features.engine import EngineSettings
@@ -46,6 +47,7 @@ def events_command(
     chosen = chosen.model_copy(update={"events": with_options(chosen.events, maps or [], constants or [])})
     for path in files:
         _import_events(path, chosen, Layout(var))
+    _fold(Layout(var))
 
 
 @importing.command("items")
@@ -69,6 +71,7 @@ def complete_journey_command(var: Var = DEFAULT_VAR) -> None:
     mappings = Mappings.read(BUILT_IN / "complete-journey.toml")
     _import_items(folder / "products.parquet", mappings, Layout(var))
     _import_events(folder / "transactions.parquet", mappings, Layout(var))
+    _fold(Layout(var))
 
 
 @importing.command("online-retail")
@@ -79,6 +82,16 @@ def online_retail_command(
     mappings = Mappings.read(BUILT_IN / "online-retail.toml")
     _import_items(file, mappings, Layout(var))
     _import_events(file, mappings, Layout(var))
+    _fold(Layout(var))
+
+
+@app.command("fold")
+def fold_command(
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Make all profiles anew from the log.")] = False,
+    var: Var = DEFAULT_VAR,
+) -> None:
+    """Add to the profiles what they do not know yet: the events of an import that was stopped before its end."""
+    _fold(Layout(var), profile_job.rebuild if rebuild else profile_job.fold)
 
 
 @app.command("archive")
@@ -91,6 +104,7 @@ def archive_command(
         day = datetime.now(UTC) if before is None else datetime.strptime(before, "%Y-%m-%d").replace(tzinfo=UTC)
     except ValueError:
         raise InvalidInput(f"--before {before!r} must be a day such as 2026-11-21.") from None
+    _fold(Layout(var))
     moved = EventLog(Layout(var)).archive(day.replace(hour=0, minute=0, second=0, microsecond=0))
     console.print(f"{moved:,} events moved to the history.")
 
@@ -141,6 +155,13 @@ def _import_events(path: Path, mappings: Mappings, layout: Layout) -> None:
     with _progress(f"events of {path.name}") as advance:
         counts = import_events(log, source, mappings.events, layout.rejects, datetime.now(UTC), advance)
     _report(path, "events", counts)
+
+
+def _fold(layout: Layout, job: Callable[[Layout, Callable[[float], None]], int] = profile_job.fold) -> None:
+    with _progress("profiles") as advance:
+        events = job(layout, advance)
+    with closing(EventLog(layout)) as log:
+        console.print(f"{events:,} events added to the profiles, of which there are {len(log.profiles):,}.")
 
 
 def _import_items(path: Path, mappings: Mappings, layout: Layout) -> None:

@@ -69,12 +69,14 @@ class Appended:
         repeated: How many it had already, and left as they were.
         conflicts: Rows of ``NUMBERED`` whose ``event_id`` names another event already; they were left out.
         is_new: Of live events, for each in the order given whether it is one of the new.
+        version: The number of the last of the new live events; 0 where none is new.
     """
 
     new: int
     repeated: int
     conflicts: pa.Table = field(default_factory=NUMBERED.empty_table, repr=False)
     is_new: tuple[bool, ...] = ()
+    version: int = 0
 
 
 class EventLog:
@@ -113,11 +115,11 @@ class EventLog:
                 for event in given
             ]
             new = [event for event, sequence in zip(given, sequences, strict=True) if sequence]
+            last = max((sequence for (sequence,) in filter(None, sequences)), default=0)
             if new:
-                last = max(sequence for (sequence,) in filter(None, sequences))
-                self.profiles.add(folded(new, self.profiles.numbers), last)
+                self.profiles.add(folded(new, self.profiles.numbers).items(), last)
         is_new = tuple(sequence is not None for sequence in sequences)
-        return Appended(len(new), len(given) - len(new), is_new=is_new)
+        return Appended(len(new), len(given) - len(new), is_new=is_new, version=last)
 
     def append_tables(self, tables: Iterable[pa.Table]) -> Appended:
         """Add the rows of ``tables``, of the columns ``NUMBERED``, to the history: all of them, or none if killed.
@@ -151,22 +153,25 @@ class EventLog:
                 late = self._database.execute("SELECT event_id FROM events WHERE sequence > ?", [live_until])
                 both = _held([path for path, _ in files], [event_id for (event_id,) in late])
                 self._database.executemany("DELETE FROM events WHERE event_id = ?", [[one] for one in both])
-                self._name_files(files)
+                self._database.executemany("INSERT INTO folded_events VALUES (?)", [[one] for one in both])
+                self._name_files(files, folded=False)
         return Appended(new, total - new - len(conflicts), conflicts)
 
     def archive(self, before: datetime) -> int:
         """Move the live events from before ``before`` to the history; return how many there were.
 
+        Events that the profiles do not know yet, since a version without profiles took them in, stay until they do.
+
         Raises:
             Unavailable: another process is adding to the history.
         """
-        past = "timestamp_us < ? AND sequence <= ?"
+        past = "timestamp_us < ? AND sequence <= ? AND sequence > (SELECT unfolded_until FROM profile_fold)"
         with self._history_lock():
             bounds = [_microseconds(before), self._last_sequence()]
             query = f"SELECT {_COLUMNS} FROM events WHERE {past} ORDER BY timestamp_us, event_id"
             files = self._write_days(_batches(self._database.execute(query, bounds)))
             with transaction(self._database):
-                self._name_files(files)
+                self._name_files(files, folded=True)
                 self._database.execute(f"DELETE FROM events WHERE {past}", bounds)
         return sum(events for _, events in files)
 
@@ -219,10 +224,11 @@ class EventLog:
         paths = self._database.execute("SELECT path FROM history_files").fetchall()
         return _held([self._layout.history / path for (path,) in paths], likely)
 
-    def _name_files(self, files: list[tuple[Path, int]]) -> None:
+    def _name_files(self, files: list[tuple[Path, int]], folded: bool) -> None:
+        """Make ``files`` part of the history; ``folded`` says whether the profiles know their events."""
         self._database.executemany(
-            "INSERT INTO history_files (path, events) VALUES (?, ?)",
-            [(path.relative_to(self._layout.history).as_posix(), events) for path, events in files],
+            "INSERT INTO history_files (path, events, folded) VALUES (?, ?, ?)",
+            [(path.relative_to(self._layout.history).as_posix(), events, folded) for path, events in files],
         )
 
     def _write_days(self, batches: Iterable[pa.RecordBatch]) -> list[tuple[Path, int]]:
@@ -304,6 +310,12 @@ class _Ids:
         hashes = pl.Series(event_ids, dtype=pl.String).hash().to_numpy()
         places = np.minimum(np.searchsorted(self._hashes, hashes), len(self._hashes) - 1)
         return [event_ids[i] for i in np.flatnonzero(self._hashes[places] == hashes)]
+
+
+def unfolded_live_events(database: sqlite3.Connection) -> Iterator[pa.RecordBatch]:
+    """Return the live events that the profiles do not know; columns as in ``SCHEMA``."""
+    unfolded = "sequence <= (SELECT unfolded_until FROM profile_fold)"
+    return _batches(database.execute(f"SELECT {_COLUMNS} FROM events WHERE {unfolded} ORDER BY sequence"))
 
 
 _REPETITIVE: Final = [name for name in SCHEMA.names if name not in ("event_id", "timestamp", "value")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, Protocol, runtime_checkable
 
@@ -57,7 +57,7 @@ class ProfileStore(Protocol):
     def person(self, user_id: str) -> Person:
         """Return who stands behind ``user_id``; ``NOBODY`` where nothing is known."""
 
-    def add(self, profiles: Mapping[str, Profile], version: int) -> None:
+    def add(self, profiles: Iterable[tuple[str, Profile]], version: int) -> None:
         """Add to the profile of each identity what further events tell, the last of which is ``version``."""
 
     def user_ids(self, prefix: str = "", limit: int | None = None) -> list[str]:
@@ -154,10 +154,10 @@ class SQLiteProfileStore:
             tuple(user_id for user_id, _, _ in rows), Profile.total(parts), max(version for _, version, _ in rows)
         )
 
-    def add(self, profiles: Mapping[str, Profile], version: int) -> None:
+    def add(self, profiles: Iterable[tuple[str, Profile]], version: int) -> None:
         """Add to the profile of each identity what further events tell."""
         with transaction(self._database):
-            for user_id, more in profiles.items():
+            for user_id, more in profiles:
                 found = self._database.execute(_FIND, (user_id,)).fetchone()
                 profile = (more if found is None else Profile.from_bytes(found[2]) + more).last(self._kept)
                 stored = profile.account_id, version, profile.to_bytes(), user_id
@@ -282,9 +282,9 @@ class MemoryProfileStore:
             max(version for version, _ in rows),
         )
 
-    def add(self, profiles: Mapping[str, Profile], version: int) -> None:
+    def add(self, profiles: Iterable[tuple[str, Profile]], version: int) -> None:
         """Add to the profile of each identity what further events tell."""
-        for user_id, more in profiles.items():
+        for user_id, more in profiles:
             last, profile = self._profiles.get(user_id, (0, Profile.empty()))
             self._profiles[user_id] = max(last, version), (profile + more).last(self._kept)
 

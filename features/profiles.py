@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from hashlib import blake2b
-from itertools import groupby
 from typing import Any, Final, Protocol, Self
 
 import numpy as np
@@ -131,9 +131,9 @@ class Profile:
         return cls(np.array([arrays.NEVER, -1]), counts, sessions, interactions)
 
     @classmethod
-    def of(cls, event: Event, numbers: Numbers) -> Self:
+    def of(cls, event: Event, numbers: Numbers) -> Profile:
         """Return what one event tells."""
-        return cls.of_rows(event_row(event, numbers)[np.newaxis], texts_of(event).to_bytes())
+        return _folded([event], numbers)
 
     @classmethod
     def of_rows(cls, rows: Rows, text: bytes = b"") -> Self:
@@ -331,54 +331,78 @@ _CART: Final = [_ADD, STANDARD_EVENT_TYPES.index("remove_from_cart"), arrays.PUR
 
 def event_row(event: Event, numbers: Numbers) -> Rows:
     """Return ``event`` as numbers; columns as in ``features/profile_arrays.py``."""
-    local = _local(event)
-    context = event.context
+    second = int(event.timestamp.timestamp())
+    weekday, hour, *names = context_row(event.context, numbers)
     return np.array(
         [
-            int(event.timestamp.timestamp()),
+            second,
             session_hash(event.session_id),
             -1 if event.item_id is None else numbers.item(event.item_id),
             numbers.event_type(event.event_type),
-            steps(event.quantity, QUANTITY_STEPS),
-            steps(event.value or 0.0, MONEY_STEPS),
-            local.weekday(),
-            local.hour,
-            *(numbers.named(name, str(context[name])[:TEXT_LENGTH]) if name in context else 0 for name in NAMED),
+            round(event.quantity * QUANTITY_STEPS),
+            round((event.value or 0.0) * MONEY_STEPS),
+            weekday_of(second) if weekday < 0 else weekday,
+            hour_of(second) if hour < 0 else hour,
+            *names,
         ],
         np.int64,
     )
 
 
-def texts_of(event: Event) -> Texts:
-    """Return what ``event`` tells in words."""
-    if event.event_type == "identify" and event.context:
-        when_us = _microseconds(event.timestamp)
-        said = {name: value for name, value in event.context.items() if name not in CONTEXT}
-        return Texts({name: (when_us, said[name]) for name in sorted(said)[:ATTRIBUTES]})
-    if event.event_type == "search" and "query" in event.context:
-        return Texts(searches=((int(event.timestamp.timestamp()), str(event.context["query"])[:TEXT_LENGTH]),))
+def context_row(context: Mapping[str, Scalar], numbers: Numbers) -> list[int]:
+    """Return weekday and hour where the visitor is, -1 where the context does not tell, and the names it brings."""
+    local = None
+    if "local_time" in context:
+        with suppress(ValueError):
+            local = datetime.fromisoformat(str(context["local_time"]))
+    return [
+        -1 if local is None else local.weekday(),
+        -1 if local is None else local.hour,
+        *(numbers.named(name, str(context[name])[:TEXT_LENGTH]) if name in context else 0 for name in NAMED),
+    ]
+
+
+def weekday_of(second: Any) -> Any:
+    """Return the day of the week (UTC) of seconds since 1970, Monday 0."""
+    return (second // DAY_S + 3) % 7  # 1970 began on a Thursday
+
+
+def hour_of(second: Any) -> Any:
+    """Return the hour of the day (UTC) of seconds since 1970."""
+    return second // 3600 % 24
+
+
+def texts_of(event_type: str, timestamp_us: int, context: Mapping[str, Scalar]) -> Texts:
+    """Return what an event tells in words."""
+    if event_type == "identify":
+        said = {name: (timestamp_us, value) for name, value in context.items() if name not in CONTEXT}
+        return Texts({name: said[name] for name in sorted(said)[:ATTRIBUTES]})
+    if event_type == "search" and "query" in context:
+        return Texts(searches=((timestamp_us // 1_000_000, str(context["query"])[:TEXT_LENGTH]),))
     return Texts()
 
 
+WORDED: Final = ("identify", "search")
+"""The event types that tell something in words."""
 CONTEXT: Final = frozenset((*NAMED, "referrer", "local_time", "consent", "query"))
 """What the context of an ``identify`` event says of the request and not of the person."""
 
 
 def folded(events: Iterable[Event], numbers: Numbers) -> dict[str, Profile]:
     """Return what ``events`` tell of each ``user_id`` that they name."""
-    ordered = sorted(events, key=lambda event: event.user_id)
-    profiles: dict[str, Profile] = {}
-    for user_id, theirs in groupby(ordered, key=lambda event: event.user_id):
-        some = list(theirs)
-        rows = np.stack([event_row(event, numbers) for event in some])
-        if len(rows) > 1:
-            rows = rows[np.lexsort(rows.T[::-1])]
-        texts = sum((texts_of(event) for event in some if event.event_type in _WORDED), Texts())
-        profiles[user_id] = Profile.of_rows(rows, texts.to_bytes())
-    return profiles
+    by_user: dict[str, list[Event]] = {}
+    for event in events:
+        by_user.setdefault(event.user_id, []).append(event)
+    return {user_id: _folded(theirs, numbers) for user_id, theirs in by_user.items()}
 
 
-_WORDED: Final = ("identify", "search")
+def _folded(events: Sequence[Event], numbers: Numbers) -> Profile:
+    rows = np.stack([event_row(event, numbers) for event in events])
+    if len(rows) > 1:
+        rows = rows[np.lexsort(rows.T[::-1])]
+    worded = (event for event in events if event.event_type in WORDED and event.context)
+    texts = sum((texts_of(one.event_type, _microseconds(one.timestamp), one.context) for one in worded), Texts())
+    return Profile.of_rows(rows, texts.to_bytes())
 
 
 def session_hash(session_id: str | None) -> int:
@@ -386,22 +410,6 @@ def session_hash(session_id: str | None) -> int:
     if session_id is None:
         return 0
     return 1 + int.from_bytes(blake2b(session_id.encode(), digest_size=4).digest()) % (arrays.HASHES - 1)
-
-
-def steps(number: float, per_unit: int) -> int:
-    """Return ``number`` in whole steps, of which there are ``per_unit`` in 1; halves go to the even one."""
-    return round(number * per_unit)
-
-
-def _local(event: Event) -> datetime:
-    """Return the time where the visitor is: the context's ``local_time``, or else UTC."""
-    said = event.context.get("local_time")
-    if isinstance(said, str):
-        try:
-            return datetime.fromisoformat(said)
-        except ValueError:
-            pass
-    return event.timestamp
 
 
 def _microseconds(moment: datetime) -> int:
