@@ -69,6 +69,16 @@ class ArmEvidence:
         x = regressors(context)
         return cls(count * np.outer(x, x), reward * x, float(reward) ** 2)
 
+    @classmethod
+    def of_change(cls, before: float, after: float, context: ArrayLike = ()) -> Self:
+        """Return what it teaches that a decision, counted with the reward ``before``, has earned ``after`` by now.
+
+        Raises:
+            InvalidInput: a number is not finite.
+        """
+        old, new = cls.of(before, context, count=0), cls.of(after, context, count=0)
+        return cls(new.gram, new.moment - old.moment, new.square - old.square)
+
     @property
     def count(self) -> float:
         """How many decisions chose the arm."""

@@ -1,15 +1,19 @@
 -- The decision that an event comes of.
 ALTER TABLE events ADD COLUMN decision_id TEXT;
+CREATE INDEX events_by_decision ON events (decision_id) WHERE decision_id IS NOT NULL;
 
 -- What campaigns and experiments were defined as; the last row of a name is what holds, the others explain the past.
+-- Without a definition it is withdrawn; `origin` is the file or the API.
 CREATE TABLE definitions (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     kind TEXT NOT NULL,
     name TEXT NOT NULL,
     version TEXT NOT NULL,
-    definition TEXT NOT NULL,
+    definition TEXT,
+    origin TEXT NOT NULL,
     put_at_us INTEGER NOT NULL
 ) STRICT;
+CREATE INDEX definitions_by_name ON definitions (kind, name, number);
 
 -- What was decided, and with which probability. A decision never changes.
 CREATE TABLE decisions (
@@ -37,12 +41,12 @@ CREATE TABLE campaign_days (
 ) STRICT, WITHOUT ROWID;
 
 -- From here on everything is a fold of the decisions and the events.
--- When a decision was first seen and clicked on, and what it has earned so far.
+-- When a decision was first seen and clicked on, and what it has earned so far (null until that is worked out).
 CREATE TABLE decision_outcomes (
     number INTEGER PRIMARY KEY REFERENCES decisions (number),
     exposed_at_us INTEGER NOT NULL,
     clicked_at_us INTEGER,
-    reward REAL NOT NULL
+    reward REAL
 ) STRICT;
 
 -- Events that may be what a decision has earned.

@@ -1,0 +1,120 @@
+"""How often to write to somebody: the interval to the next message, chosen by how the person engages.
+
+The arms of a policy are intervals, and what an arm is worth is one over its interval: so the policy prefers not the
+interval whose messages are opened most, but that which earns most in a day. What it knows of a person is how the last
+messages went (``engagement``), beside whatever else the campaign's ``context`` names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from math import log2
+from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import Field, field_validator, model_validator
+
+from features.settings import Settings
+
+REMEMBERED: Final = 20
+"""How many of the last messages are looked at."""
+HALF_LIFE: Final = 5
+"""Messages after which one counts half."""
+PRIOR_MESSAGES: Final = 2.0
+PRIOR_OPEN_RATE: Final = 0.2
+
+
+class Cadence(Settings):
+    """When messages may be sent."""
+
+    quiet_hours: tuple[time, time] | None = (time(21), time(8))
+    """No message from the first time of the day until the second."""
+    time_zone: str = "UTC"
+    """That the quiet hours are meant in, unless the request's context gives the person's as ``time_zone``."""
+    most_per_week: int | None = Field(default=None, ge=1)
+    """The most messages of the campaign within seven days, whatever the interval."""
+
+    @field_validator("time_zone")
+    @classmethod
+    def _is_known(cls, given: str) -> str:
+        if zone_of(given) is None:
+            raise ValueError("not a time zone; give one such as Europe/Zurich")
+        return given
+
+    @model_validator(mode="after")
+    def _leaves_time(self) -> Cadence:
+        if self.quiet_hours and self.quiet_hours[0] == self.quiet_hours[1]:
+            raise ValueError("quiet_hours must not begin and end at the same time")
+        return self
+
+    def send_at(self, earliest: datetime, sent: Sequence[datetime], time_zone: str | None = None) -> datetime:
+        """Return the first moment from ``earliest`` on at which a message may be sent.
+
+        Args:
+            earliest: When it is due, aware UTC.
+            sent: When messages of the campaign were sent before, in any order.
+            time_zone: That of the person, where it is known; an unknown name counts as not given.
+        """
+        moment = earliest
+        if self.most_per_week is not None and len(sent) >= self.most_per_week:
+            moment = max(moment, sorted(sent)[-self.most_per_week] + timedelta(days=7))
+        zone = zone_of(time_zone or "") or zone_of(self.time_zone)
+        return _after_quiet_hours(moment, self.quiet_hours, zone) if self.quiet_hours and zone else moment
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message that was sent: when, how long after the one before, and whether it was opened."""
+
+    sent_at: datetime
+    interval_days: float
+    opened: bool
+
+
+def engagement(messages: Sequence[Message]) -> dict[str, float]:
+    """Return what the last messages say of a person, as values that a context may name.
+
+    ``engagement_open_rate``: decayed share of opened messages, as if two more had been opened at 20 %.
+    ``engagement_interval``: decayed mean of log2(1 + days between them), over 5, so that a month is 1.
+    ``engagement_strain``: the product of the two's shortfalls: high where mail comes often and is seldom opened.
+    ``engagement_messages``: how much is known, from 0 towards 1.
+
+    Args:
+        messages: The latest first.
+    """
+    weight = opened = spaced = 0.0
+    for age, message in enumerate(messages[:REMEMBERED]):
+        share = 0.5 ** (age / HALF_LIFE)
+        weight += share
+        opened += share * message.opened
+        spaced += share * log2(1 + message.interval_days) / 5
+    rate = (opened + PRIOR_MESSAGES * PRIOR_OPEN_RATE) / (weight + PRIOR_MESSAGES)
+    spacing = spaced / weight if weight else 0.5
+    return {
+        "engagement_open_rate": rate,
+        "engagement_interval": spacing,
+        "engagement_strain": (1 - rate) * (1 - spacing),
+        "engagement_messages": weight / (weight + PRIOR_MESSAGES),
+    }
+
+
+def zone_of(name: str) -> ZoneInfo | None:
+    """Return the time zone ``name``, or None where there is none."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return None
+
+
+def _after_quiet_hours(moment: datetime, quiet: tuple[time, time], zone: ZoneInfo) -> datetime:
+    first, end = quiet
+    local = moment.astimezone(zone)
+    clock = local.time()
+    is_quiet = first <= clock < end if first < end else clock >= first or clock < end
+    if not is_quiet:
+        return moment
+    days = 1 if clock >= end else 0
+    woken = datetime.combine(local.date() + timedelta(days=days), end, zone)
+    return woken.astimezone(moment.tzinfo)
