@@ -20,6 +20,11 @@ class Layout:
         return self.root / "attune.db"
 
     @property
+    def writer_lock(self) -> Path:
+        """An empty file: the workers of the service lock it in turn, to write to the database."""
+        return self.root / "attune.lock"
+
+    @property
     def history(self) -> Path:
         """The Parquet event history, one folder a day: ``day=2017-12-04/``."""
         return self.root / "events"

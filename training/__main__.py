@@ -39,6 +39,8 @@ def fit_command(
     models: Annotated[list[str] | None, typer.Argument(metavar="MODEL...", help="Which to fit.")] = None,
     all_models: Annotated[bool, typer.Option("--all", help="Fit every model.")] = False,
     settings: Annotated[Path | None, typer.Option(help="TOML file with the settings of the one model.")] = None,
+    auto: Annotated[bool, typer.Option("--auto", help="Choose the parts of a model, and all settings.")] = False,
+    budget_minutes: Annotated[float, typer.Option(min=0.1, help="Time to choose in, with --auto.")] = 15.0,
     holdout_days: HoldoutDays = 28,
     seed: Seed = 0,
     workers: Workers = CORES,
@@ -47,7 +49,8 @@ def fit_command(
     """Fit models on the latest snapshot, and make the best of them the challenger.
 
     Each is fitted twice with the same settings: on what happened before the held-out period, to be tested on that
-    period, and on everything, to be served.
+    period, and on everything, to be served. With --auto, the days before the held-out period choose what to fit; a
+    choice that was interrupted goes on where it was.
     """
     from features.snapshot import Snapshot
     from training.backtest import PLACES
@@ -57,8 +60,10 @@ def fit_command(
     from training.workbench import Configuration, Workbench, processes
 
     names = list(MODELS) if all_models else list(dict.fromkeys(models or []))
-    if not names:
-        raise InvalidInput(f"Say which model to fit, or --all. Models: {', '.join(MODELS)}.")
+    if not names and not auto:
+        raise InvalidInput(f"Say which model to fit, --all or --auto. Models: {', '.join(MODELS)}.")
+    if settings and auto:
+        raise InvalidInput(f"--settings {settings} is for one model, and --auto chooses the settings itself.")
     if settings and len(names) > 1:
         raise InvalidInput(f"--settings {settings} is for one model; {len(names)} are to be fitted.")
     configurations = [Configuration.of(name, settings) for name in names]
@@ -66,12 +71,16 @@ def fit_command(
     snapshot = Snapshot.latest(layout)
     with processes(workers) as pool, _progress() as progress:
         bench = Workbench.of(layout, snapshot, holdout_days, seed, progress, pool)
+        if auto:
+            from training.auto import choose
+
+            configurations.append(choose(bench.backtest, layout, bench.tracking, budget_minutes, seed, progress))
         fitted = bench.fit_all(configurations, datetime.now(UTC))
     tests = {name: ranked for name, (_, ranked) in fitted.items()}
     best = max(tests, key=lambda name: tests[name].filter(target="all")["ndcg"].to_numpy().mean())
     bench.tracking.name(fitted[best][0], CHALLENGER)
     output.print(comparison(tests, bench.backtest, seed))
-    why = f", the best of {len(names)} by NDCG@{PLACES} of all purchases" if len(names) > 1 else ""
+    why = f", the best of {len(tests)} by NDCG@{PLACES} of all purchases" if len(tests) > 1 else ""
     console.print(f"Version {fitted[best][0]} ({best}{why}) is the challenger. To serve it: python -m training promote")
 
 

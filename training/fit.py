@@ -23,6 +23,7 @@ from models.item_to_item import ItemToItem, ItemToItemSettings
 from models.own_frequency import OwnFrequency, OwnFrequencySettings
 from models.popularity import Popularity, PopularitySettings
 from models.scorer import Scorer
+from training.composed import ComposedSettings, composed
 from training.examples import replay
 
 
@@ -92,4 +93,5 @@ MODELS: Final[dict[str, Model]] = {
     Affinity.name: _alone(Affinity, AffinitySettings),
     BuyAgain.name: _alone(BuyAgain, BuyAgainSettings),
     Blend.name: Model(BlendedSettings, _blended),
+    "composed": Model(ComposedSettings, composed),
 }

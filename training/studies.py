@@ -122,10 +122,12 @@ def exhausted(values: list[float]) -> bool:
 
 
 def _take_up(study: optuna.Study) -> None:
-    """Make the trials that an interruption cut off the next ones."""
+    """Make the trial that an interruption cut off the next one."""
     for trial in study.get_trials(states=(TrialState.RUNNING,)):
         study.tell(trial.number, state=TrialState.FAIL)
-        study.enqueue_trial(trial.params, skip_if_exists=False)
+    trials = study.get_trials()
+    if trials and trials[-1].state == TrialState.FAIL and trials[-1].params:
+        study.enqueue_trial(trials[-1].params)
 
 
 def _finished(study: optuna.Study) -> list[FrozenTrial]:

@@ -85,6 +85,11 @@ class OpenRun:
         """Say one more thing of what the run is of."""
         self._client.set_tag(self.run_id, name, value)
 
+    def write(self, name: str, text: str) -> None:
+        """Make ``text`` the artifact ``name``, in place of an earlier one."""
+        self.artifacts.mkdir(parents=True, exist_ok=True)
+        (self.artifacts / name).write_text(text, encoding="utf-8")
+
     def folder(self, name: str) -> Path:
         """Return the new, empty folder of artifacts ``name``; what is written there belongs to the run."""
         folder = self.artifacts / name

@@ -1,0 +1,97 @@
+"""A blend of any parts with any settings: what a choice ends in, fitted like every other model."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.random import Generator
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator
+
+from features.errors import AttuneError
+from features.settings import Settings
+from features.snapshot import Snapshot
+from features.snapshot_job import before, weighed
+from models.blend import Blend, BlendSettings
+from models.bundle import scorer_class, settings_class
+from models.scorer import Scorer
+from models.weighted_sum import WeightedSum
+from training.lessons import lessons_of
+from training.protocols import bought_within
+
+DEFAULT_PARTS: Final[dict[str, dict[str, Any]]] = {"buy-again": {}, "item-to-item": {}, "popularity": {}}
+
+
+class ComposedSettings(Settings):
+    """Which parts a blend is made of, and how all are fitted."""
+
+    parts: dict[str, dict[str, Any]] = Field(default=DEFAULT_PARTS, min_length=1, validate_default=True)
+    """The settings of each part, by the name of its scorer."""
+    blend: BlendSettings = BlendSettings(objective="lambdarank", candidates=dict.fromkeys(DEFAULT_PARTS, 100))
+    """How the parts are blended."""
+    event_weights: dict[str, float] | None = None
+    """Weight of one event of each type, in place of those of the snapshot."""
+    horizon_days: PositiveFloat = 28.0
+    """How long a time the purchases come from that the blend learns from: the last of the snapshot."""
+    people: PositiveInt = 24_000
+    """How many people's purchases it learns from, at most."""
+
+    @field_validator("parts")
+    @classmethod
+    def _of_their_classes(cls, parts: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        try:
+            return {name: part_settings(name, given).model_dump(mode="json") for name, given in parts.items()}
+        except AttuneError as error:
+            raise ValueError(str(error)) from None
+
+
+def part_settings(name: str, given: Mapping[str, Any]) -> Settings:
+    """Return the settings of the part ``name`` that ``given`` describes.
+
+    Raises:
+        NotFound: there is no such scorer.
+        InvalidInput: they do not fit it.
+    """
+    return settings_class(scorer_class(name)).of(dict(given), f"the part {name}")
+
+
+def composed(snapshot: Snapshot, settings: ComposedSettings, rng: Generator) -> tuple[dict[str, Scorer], str]:
+    """Return the parts and their blend, fitted on ``snapshot``, and the blend's name.
+
+    The trees learn from what people bought in the last ``horizon_days``, given what the parts, fitted on the time
+    before, knew at its start.
+
+    Raises:
+        InvalidInput: nobody who was known before bought anything in that time.
+    """
+    seed = int(rng.integers(2**31))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if settings.event_weights is not None:
+            snapshot = weighed(snapshot, settings.event_weights, folder)
+        end = snapshot.manifest.as_of
+        start = end - timedelta(days=settings.horizon_days)
+        stage = bought_within(snapshot.interactions, len(snapshot.items), int(start.timestamp()), int(end.timestamp()))
+        earlier = _fitted(before(snapshot, start, folder), settings.parts, seed)
+        questions = stage.questions.sample(settings.people, rng)
+        lessons = lessons_of(earlier, settings.blend.candidates, questions, repeats=True).telling()
+        parts = _fitted(snapshot, settings.parts, seed)
+    blend = Blend.fit(parts, lessons.columns, lessons.right, settings.blend, rng, lessons.list_lengths)
+    return {**parts, Blend.name: blend}, Blend.name
+
+
+def _fitted(snapshot: Snapshot, parts: Mapping[str, Mapping[str, Any]], seed: int) -> dict[str, Scorer]:
+    """Return the parts, fitted; the sum of others, which has nothing to fit, after them."""
+    found: dict[str, Scorer] = {}
+    for name, given in parts.items():
+        if name != WeightedSum.name:
+            settings = part_settings(name, given)
+            found[name] = scorer_class(name).fit(snapshot, settings, np.random.default_rng(seed))  # type: ignore[attr-defined]
+    if WeightedSum.name in parts:
+        settings = part_settings(WeightedSum.name, {**parts[WeightedSum.name], "n_items": len(snapshot.items)})
+        found[WeightedSum.name] = WeightedSum.from_arrays(settings, {}, found)
+    return found
