@@ -59,18 +59,16 @@ class HistoryShape(Scorer):
         the last, how many are of the session of the last, and how often anybody chose the last item and, in the mean,
         each of the history's.
         """
+        n, times = len(history), history.timestamp_s
         row = np.full(len(self.feature_names), np.nan, np.float32)
-        row[0] = n = len(history)
+        row[0] = n
         if n:
-            popularity, times = self.interactions[history.item], history.timestamp_s
+            of_last = history.session == history.session[-1]
+            popularity = self.interactions[history.item]
             row[1] = (times[-1] - times[0]) / DAY_S
-            row[3:] = (
-                max(1, np.count_nonzero(history.session == history.session[-1])),
-                popularity[-1],
-                popularity.mean(),
-            )
-            if history.session[-1] < 0:
-                row[3] = 1
+            row[3] = np.count_nonzero(of_last) if history.session[-1] >= 0 else 1
+            row[4] = popularity[-1]
+            row[5] = popularity.mean()
         if n > 1:
             row[2] = (times[-1] - times[-2]) / DAY_S
         return np.broadcast_to(row, (len(items), len(row)))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from evaluation.ranking_metrics import Judged
 from features.interactions import IntArray
 from models.blend import column_names, columns_of, proposed
-from models.scorer import Features, Scorer
+from models.scorer import Features, Scorer, Scores
 from models.weighted_sum import conditional_logit, shares
 from training.datasets import Questions
 
@@ -52,7 +52,7 @@ class Lessons:
         rows = np.repeat(kept, self.list_lengths)
         return Lessons(self.columns[rows], self.right[rows], self.list_lengths[kept], self.relevant[kept])
 
-    def judged(self, scores: NDArray[np.float64], places: int) -> Judged:
+    def judged(self, scores: Scores, places: int) -> Judged:
         """Return which of the first ``places`` of each list, ordered by ``scores``, were to be found."""
         question = np.repeat(np.arange(len(self.list_lengths)), self.list_lengths)
         order = np.lexsort((-scores, question))

@@ -13,6 +13,8 @@ from features.interactions import History
 from features.snapshot import Snapshot
 from models.analogies import Analogies
 from models.bundle import settings_class
+from models.demand import Demand
+from models.history_shape import HistoryShape
 from models.linear_item_model import LinearItemModel
 from models.scorer import Scorer
 from models.similar_histories import SimilarHistories
@@ -20,6 +22,7 @@ from models.successors import Successors
 from models.titles import Titles
 from models.values import Values
 from models.walks import Walks
+from models.weighted_sum import WeightedSum, WeightedSumSettings
 from tests.worlds import NOW, event, item, snapshot
 from training.fit import MODELS, BlendedSettings
 
@@ -34,7 +37,9 @@ PARTS: tuple[type[Successors | LinearItemModel | Walks | SimilarHistories | Titl
     Analogies,
 )
 """Scorers that are fitted as parts of a blend alone."""
-NAMES = (*MODEL_NAMES, *(part.name for part in PARTS))
+FOR_STRANGERS: tuple[type[Demand | HistoryShape], ...] = (Demand, HistoryShape)
+"""Parts that say the same of an item whatever the history, or nothing."""
+NAMES = (*MODEL_NAMES, *(part.name for part in (*PARTS, *FOR_STRANGERS)), WeightedSum.name)
 CLUBS = 2
 MEMBERS = 12
 ITEMS_OF_A_CLUB = 6
@@ -74,7 +79,10 @@ def fitted(world: Snapshot) -> dict[str, Scorer]:
     for name, model in MODELS.items():
         if name not in scorers:
             scorers |= model.fit(world, model.settings(), np.random.default_rng(0))[0]
-    return scorers | {part.name: part.fit(world, settings_class(part)(), np.random.default_rng(0)) for part in PARTS}
+    for part in (*PARTS, *FOR_STRANGERS):
+        scorers[part.name] = part.fit(world, settings_class(part)(), np.random.default_rng(0))
+    weights = WeightedSumSettings(weights={"successors": 1.0, "titles": 0.5}, n_items=len(world.items))
+    return scorers | {WeightedSum.name: WeightedSum.from_arrays(weights, {}, scorers)}
 
 
 @pytest.fixture(params=NAMES)
@@ -213,7 +221,9 @@ def test_a_member_of_a_club_is_recommended_the_items_of_that_club(
         assert [world.items.id(int(one)).split("-")[0] for one in best] == [club] * 3
 
 
-@pytest.mark.parametrize("name", ["item-to-item", "als", "affinity", "buy-again", *(part.name for part in PARTS)])
+@pytest.mark.parametrize(
+    "name", ["item-to-item", "als", "affinity", "buy-again", "sum", *(part.name for part in PARTS)]
+)
 def test_a_stranger_is_proposed_nothing_by_what_needs_a_history(name: str, fitted: dict[str, Scorer]) -> None:
     assert not len(fitted[name].candidates(History.empty(), 5, NOW))
 
