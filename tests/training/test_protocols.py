@@ -45,9 +45,23 @@ def test_of_leave_one_out_the_last_item_is_the_test_and_the_one_before_it_the_va
         for stage, end in ((stages.validation, 4), (stages.test, 5)):
             assert items(stage.questions.histories, user) == whole[:end]
             assert answers(stage.questions, user) == [whole[end]]
-            assert items(stage.known, user) == whole[:4]
+        # Of neither history is the last item known.
+        assert items(stages.validation.known, user) == whole[:3]
+        assert items(stages.test.known, user) == whole[:4]
         assert stages.refit is not None
         assert items(stages.refit, user) == whole[:5]
+
+
+def test_where_histories_are_short_nothing_more_is_left_out_for_the_validation(tmp_path: Path) -> None:
+    rows = [(f"u{user}", f"i{item}", item) for user in range(9) for item in range(4)]
+    pl.DataFrame(rows, ["user_id", "item_id", "position"], orient="row").write_parquet(
+        tmp_path / "interactions.parquet"
+    )
+    data = read(tmp_path, Protocol.LEAVE_ONE_OUT, False, tmp_path / "workshop", np.random.default_rng(0))
+
+    stages = plan(data, Protocol.LEAVE_ONE_OUT, np.random.default_rng(0))
+
+    assert np.diff(stages.validation.known.indptr).tolist() == [2] * 9
 
 
 def test_the_lessons_of_leave_one_out_ask_people_of_whom_nothing_is_known(tmp_path: Path) -> None:
