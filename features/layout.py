@@ -25,6 +25,11 @@ class Layout:
         return self.root / "attune.lock"
 
     @property
+    def identity(self) -> Path:
+        """Which ids may be linked, ``IdentitySettings`` as TOML; may be missing."""
+        return self.root / "identity.toml"
+
+    @property
     def history(self) -> Path:
         """The Parquet event history, one folder a day: ``day=2017-12-04/``."""
         return self.root / "events"

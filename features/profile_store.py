@@ -51,8 +51,9 @@ NOBODY: Final = Person((), Profile.empty(), 0)
 class ProfileStore(Protocol):
     """Keeps one profile for each identity, and which identities are one person."""
 
-    numbers: Numbers
-    """Gives a number to what has none yet."""
+    @property
+    def numbers(self) -> Numbers:
+        """What gives a number to what has none yet."""
 
     def person(self, user_id: str) -> Person:
         """Return who stands behind ``user_id``; ``NOBODY`` where nothing is known."""

@@ -74,7 +74,13 @@ class Vocabulary:
 
     def indices(self, names: Iterable[str]) -> NDArray[np.int32]:
         """Return the index of each of ``names``, -1 where it is unknown; shape (n,)."""
-        return np.array([-1 if (i := self.find(name)) is None else i for name in names], dtype=np.int32)
+        encoded = [name.encode() for name in names]
+        if not encoded or not len(self._ids):
+            return np.full(len(encoded), -1, np.int32)
+        width = self._ids.dtype.itemsize
+        wanted = np.array([name if len(name) <= width else b"" for name in encoded], self._ids.dtype)
+        places = np.minimum(np.searchsorted(self._ids, wanted), len(self._ids) - 1)
+        return np.where((self._ids[places] == wanted) & (wanted != b""), places, -1).astype(np.int32)
 
     def starting_with(self, prefix: str) -> range:
         """Return the indices of the ids that begin with ``prefix``; they lie side by side."""

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import uuid4
 
+from features.catalog import Catalog
+from features.database import open_database
+from features.event_log import EventLog
 from features.layout import Layout
 from models.bundle import Bundle
 from serving.champion import Champion
+from serving.group_commit import GroupCommit
 from serving.recipes import BUILT_IN, Recipes
 from serving.settings import ServingSettings
 
@@ -19,26 +24,46 @@ class Assembly:
     """What the routes need.
 
     Attributes:
-        champion: Gives the pipeline to answer with.
+        settings: How the service runs.
+        champion: Gives the bundle to answer from.
         now: The moment that a request to a bundle happens in, aware UTC.
         new_id: A name that nothing had before.
+        writer: Writes to the database; ``events`` and ``catalog`` are used inside of its work alone.
+        events: The log, with the profiles.
+        catalog: The items.
     """
 
+    settings: ServingSettings
     champion: Champion
     now: Callable[[Bundle], datetime]
     new_id: Callable[[], str]
+    writer: GroupCommit
+    events: EventLog
+    catalog: Catalog
+
+    def moment(self) -> datetime:
+        """Return the moment that something arrives in, whether there is a bundle or not."""
+        ready = self.champion.ready
+        return self.now(self.champion.served().pipeline.bundle) if ready else datetime.now(UTC)
 
     @classmethod
-    def of_environment(cls, environment: Mapping[str, str]) -> Assembly:
-        """Return the service as ``environment`` asks for it.
+    @contextmanager
+    def running(cls, environment: Mapping[str, str]) -> Iterator[Assembly]:
+        """Give the service as ``environment`` asks for it, in the event loop that it runs in, until the block ends.
 
         Raises:
-            AttuneError: a setting or a recipe is not allowed.
+            AttuneError: a setting or a recipe is not allowed, or the database cannot be used.
         """
         settings = ServingSettings.of_environment(environment)
         now = _end_of_histories if settings.clock == "snapshot" else _system_clock
         recipes = Recipes.read(settings.recipes or BUILT_IN)
-        return cls(Champion(Layout(settings.var), recipes, now, settings.poll_s), now, lambda: uuid4().hex)
+        layout = Layout(settings.var)
+        champion = Champion(layout, recipes, now, settings.poll_s)
+        with closing(open_database(layout.database, any_thread=True)) as database:
+            writer = GroupCommit(database, layout.writer_lock)
+            with writer.running(), champion.following():
+                events, catalog = EventLog(layout, database), Catalog(layout, database)
+                yield cls(settings, champion, now, lambda: uuid4().hex, writer, events, catalog)
 
 
 def _system_clock(_: Bundle) -> datetime:

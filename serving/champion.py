@@ -7,16 +7,35 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 
+from features.catalog import Catalog
+from features.database import open_database
 from features.errors import AttuneError, Corrupt, Unavailable
 from features.layout import Layout
+from features.profile_store import SQLiteProfileStore
 from models.bundle import Bundle
+from serving.live_catalog import LiveCatalog
 from serving.pipeline import Pipeline
 from serving.query import Query
 from serving.recipes import Recipes
+from serving.visitors import Visitors
 
 log = logging.getLogger("attune")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Served:
+    """A bundle with what the database adds to it, read over a connection of its own.
+
+    Attributes:
+        pipeline: Ranks; its ``catalog`` is that of this moment after ``refresh()``.
+        visitors: Who asks, in the bundle's codes.
+    """
+
+    pipeline: Pipeline
+    visitors: Visitors
 
 
 class Champion:
@@ -32,7 +51,7 @@ class Champion:
         self._now = now
         self._poll_s = poll_s
         self._seen: tuple[int, int] | None = None
-        self._pipeline: Pipeline | None = None
+        self._served: Served | None = None
         self._problem: AttuneError = Unavailable(
             f"No bundle has been promoted: there is no file {layout.champion}. "
             "Fit a model and promote it with `python -m training`."
@@ -41,18 +60,18 @@ class Champion:
     @property
     def ready(self) -> bool:
         """Whether there is a bundle to answer from."""
-        return self._pipeline is not None
+        return self._served is not None
 
-    def pipeline(self) -> Pipeline:
-        """Return the pipeline of the bundle now served; keep it for a whole request.
+    def served(self) -> Served:
+        """Return the bundle now served; keep it for a whole request.
 
         Raises:
             Unavailable: none has been promoted yet.
             Corrupt: the only one that was cannot be used.
         """
-        if self._pipeline is None:
+        if self._served is None:
             raise self._problem
-        return self._pipeline
+        return self._served
 
     def refresh(self) -> None:
         """Take over the promoted bundle if it is another than that served."""
@@ -65,8 +84,8 @@ class Champion:
         self._seen = (stat.st_mtime_ns, stat.st_ino)
         try:
             bundle_id = self._layout.champion.read_text(encoding="utf-8").strip()
-            if self._pipeline is None or self._pipeline.bundle.manifest.bundle_id != bundle_id:
-                self._pipeline = self._loaded(bundle_id)
+            if self._served is None or self._served.pipeline.bundle.manifest.bundle_id != bundle_id:
+                self._served = self._loaded(bundle_id)
                 log.info("Serving the bundle %s.", bundle_id)
         except AttuneError as error:
             self._refuse(error)
@@ -94,16 +113,18 @@ class Champion:
             left.set()
             thread.join()
 
-    def _loaded(self, bundle_id: str) -> Pipeline:
+    def _loaded(self, bundle_id: str) -> Served:
         if not re.fullmatch(r"[\w-]+", bundle_id):
             raise Corrupt(f"{self._layout.champion} holds {bundle_id[:80]!r}, not the id of a bundle. Promote again.")
         bundle = Bundle.load(self._layout.bundles / bundle_id)
-        pipeline = Pipeline(bundle, self._recipes)
+        database = open_database(self._layout.database, any_thread=True)
+        pipeline = Pipeline(bundle, self._recipes, LiveCatalog(bundle, Catalog(self._layout, database)))
+        visitors = Visitors(bundle, SQLiteProfileStore(database))
         history = bundle.interactions.of(0) if bundle.interactions.n_users else bundle.history("")
         for recipe in pipeline.available():  # what is compiled or read on first use is so before the first request
             query = Query(history, self._now(bundle), recipe=recipe)
             pipeline.reasons(query, pipeline.rank(query))
-        return pipeline
+        return Served(pipeline, visitors)
 
     def _refuse(self, error: AttuneError) -> None:
         self._problem = error

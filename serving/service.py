@@ -19,10 +19,12 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from features.errors import AttuneError
+from features.errors import AttuneError, Busy
 from serving.assembly import Assembly
-from serving.routes import items, pages, profiles, rankings
+from serving.routes import events, items, pages, profiles, rankings
 from serving.wire.messages import ProblemAnswer, problem
 
 MAX_BODY_BYTES = 1_000_000
@@ -34,8 +36,9 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     # BentoML shows only lines of its own loggers; the operator wants to see which bundle is served.
     ours, bentoml_s = logging.getLogger("attune"), logging.getLogger("bentoml")
     ours.handlers, ours.level, ours.propagate = bentoml_s.handlers, bentoml_s.level, bentoml_s.propagate
-    app.state.assembly = assembly = Assembly.of_environment(os.environ)
-    with assembly.champion.following():
+    with Assembly.running(os.environ) as assembly:
+        app.state.assembly = assembly
+        app.state.cors_origins = assembly.settings.cors_origins.split()
         gc.collect()
         gc.freeze()  # what was loaded stays: not looking at it again keeps pauses short
         yield
@@ -52,7 +55,25 @@ app = FastAPI(
 )
 
 
-for routes in (rankings, items, profiles, pages):
+class CrossOrigin:
+    """Lets pages of other sites in, those that the settings name; they are known only once the service has started."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, with the headers that its page needs to read the answer."""
+        origins = scope["app"].state.cors_origins if scope["type"] == "http" else []
+        if not origins:
+            await self.app(scope, receive, send)
+            return
+        cors = CORSMiddleware(self.app, origins, allow_methods=["*"], allow_headers=["*"], max_age=86_400)
+        await cors(scope, receive, send)
+
+
+app.add_middleware(CrossOrigin)
+
+for routes in (rankings, events, items, profiles, pages):
     app.include_router(routes.router)
 
 
@@ -60,7 +81,8 @@ for routes in (rankings, items, profiles, pages):
 async def refused(_: Request, error: AttuneError) -> JSONResponse:
     """Answer a mistake in what was asked, or something missing, in its own words."""
     code = re.sub(r"(?<!^)(?=[A-Z])", "_", type(error).__name__).lower()
-    return JSONResponse(problem(code, str(error)), error.status)
+    headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, Busy) else None
+    return JSONResponse(problem(code, str(error), getattr(error, "field", None) or None), error.status, headers)
 
 
 @app.exception_handler(RequestValidationError)

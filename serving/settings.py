@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Literal
 
-from pydantic import PositiveFloat
+from pydantic import PositiveFloat, PositiveInt
 
 from features.settings import Settings
 
@@ -25,6 +25,10 @@ class ServingSettings(Settings):
     """What requests take for now: the system's clock, or the end of the histories, for demonstrations and replays."""
     poll_s: PositiveFloat
     """How often to look for a newly promoted bundle."""
+    workers: PositiveInt
+    """How many processes answer; each sees at once what another has acknowledged."""
+    cors_origins: str
+    """Pages of other sites that may send events and ask for rankings: origins divided by blanks, or ``*`` for any."""
 
     @classmethod
     def of_environment(cls, environment: Mapping[str, str]) -> ServingSettings:

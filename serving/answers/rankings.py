@@ -8,20 +8,21 @@ from datetime import datetime
 import numpy as np
 
 from features.interactions import IntArray
-from models.bundle import Bundle
-from serving.answers.items import index_of, title_of
+from serving.answers.items import index_of
+from serving.champion import Served
+from serving.live_catalog import LiveCatalog
 from serving.pipeline import Pipeline, Ranking
 from serving.query import Query, events
 from serving.wire import rankings as wire
 
 
-def recommended(
-    pipeline: Pipeline, request: wire.RecommendRequest, now: datetime, ranking_id: str
-) -> wire.RankingAnswer:
+def recommended(served: Served, request: wire.RecommendRequest, now: datetime, ranking_id: str) -> wire.RankingAnswer:
     """Return the items for a visitor; somebody unknown gets what the recipe makes of an empty history."""
-    items = pipeline.bundle.items
+    pipeline, items = served.pipeline, served.pipeline.catalog
+    visitor = served.visitors.visitor(request.user_id, now)
     query = Query(
-        history=pipeline.bundle.history(request.user_id),
+        history=visitor.history,
+        values=visitor.values,
         now=now,
         n=request.n,
         recipe=request.recipe,
@@ -30,15 +31,18 @@ def recommended(
         filter=request.filter,
     )
     unknown = _unknown(pipeline, [*request.context_items, *request.exclude])
-    return _answer(pipeline, query, ranking_id, request.explain, unknown)
+    answer = _answer(pipeline, query, ranking_id, request.explain, unknown)
+    return answer.model_copy(update={"profile_version": visitor.version})
 
 
-def ranked(pipeline: Pipeline, request: wire.RankRequest, now: datetime, ranking_id: str) -> wire.RankingAnswer:
+def ranked(served: Served, request: wire.RankRequest, now: datetime, ranking_id: str) -> wire.RankingAnswer:
     """Return the given items in the order for a visitor; every one is either in the ranking or among the removed."""
-    items = pipeline.bundle.items
+    pipeline, items = served.pipeline, served.pipeline.catalog
+    visitor = served.visitors.visitor(request.user_id, now)
     only = _known(items.indices(dict.fromkeys(request.items)))
     query = Query(
-        history=pipeline.bundle.history(request.user_id),
+        history=visitor.history,
+        values=visitor.values,
         now=now,
         n=len(only),
         recipe=request.recipe,
@@ -49,16 +53,17 @@ def ranked(pipeline: Pipeline, request: wire.RankRequest, now: datetime, ranking
     strange = [wire.RemovedItem(item_id=name, reason="unknown") for name in _unknown(pipeline, request.items)]
     unknown = _unknown(pipeline, request.context_items)
     answer = _answer(pipeline, query, ranking_id, request.explain, unknown)
-    return answer.model_copy(update={"removed": [*(answer.removed or []), *strange]})
+    removed = [*(answer.removed or []), *strange]
+    return answer.model_copy(update={"removed": removed, "profile_version": visitor.version})
 
 
-def similar(pipeline: Pipeline, request: wire.SimilarRequest, now: datetime, ranking_id: str) -> wire.RankingAnswer:
+def similar(served: Served, request: wire.SimilarRequest, now: datetime, ranking_id: str) -> wire.RankingAnswer:
     """Return what goes with an item: the ranking for somebody who bought it just now, and nothing else ever.
 
     Raises:
         NotFound: there is no such item.
     """
-    items = pipeline.bundle.items
+    pipeline, items = served.pipeline, served.pipeline.catalog
     item = np.array([index_of(pipeline.bundle, request.item_id)], np.int32)
     query = Query(
         history=events(item, "purchase", now),
@@ -72,12 +77,11 @@ def similar(pipeline: Pipeline, request: wire.SimilarRequest, now: datetime, ran
 
 
 def _answer(pipeline: Pipeline, query: Query, ranking_id: str, explain: bool, unknown: list[str]) -> wire.RankingAnswer:
-    bundle = pipeline.bundle
-    ranking = pipeline.rank(query)
-    removed = [wire.RemovedItem(item_id=bundle.items.id(one), reason=reason) for one, reason in ranking.removed.items()]
+    ranking, catalog = pipeline.rank(query), pipeline.catalog
+    removed = [wire.RemovedItem(item_id=catalog.id(one), reason=reason) for one, reason in ranking.removed.items()]
     return wire.RankingAnswer(
         ranking_id=ranking_id,
-        model_version=bundle.manifest.bundle_id,
+        model_version=pipeline.bundle.manifest.bundle_id,
         items=_items(pipeline, query, ranking, explain),
         removed=removed if query.only is not None else None,
         unknown_items=unknown or None,
@@ -86,20 +90,20 @@ def _answer(pipeline: Pipeline, query: Query, ranking_id: str, explain: bool, un
 
 
 def _items(pipeline: Pipeline, query: Query, ranking: Ranking, explain: bool) -> list[wire.RankedItem]:
-    bundle = pipeline.bundle
+    catalog = pipeline.catalog
     reasons = pipeline.reasons(query, ranking)
     parts = pipeline.contributions(query, ranking) if explain else [None] * len(ranking.items)
-    shown = bundle.catalog[ranking.items].select("title", "url", "image_url", "price").iter_rows(named=True)
+    shown = catalog.rows(ranking.items).select("title", "url", "image_url", "price").iter_rows(named=True)
     return [
         wire.RankedItem(
-            item_id=bundle.items.id(index),
+            item_id=catalog.id(index),
             score=float(score),
             scorer=scorer,
             reasons=[
                 wire.Reason(
                     kind=reason.kind,
-                    text=reason.text.format(*(_name(bundle, one) for one in reason.items)),
-                    items=[bundle.items.id(one) for one in reason.items],
+                    text=reason.text.format(*(_name(catalog, one) for one in reason.items)),
+                    items=[catalog.id(one) for one in reason.items],
                 )
             ],
             contributions=contributions,
@@ -116,8 +120,8 @@ def _known(indices: IntArray) -> IntArray:
 
 
 def _unknown(pipeline: Pipeline, names: Iterable[str]) -> list[str]:
-    return [name for name in dict.fromkeys(names) if name not in pipeline.bundle.items]
+    return [name for name in dict.fromkeys(names) if pipeline.catalog.find(name) is None]
 
 
-def _name(bundle: Bundle, index: int) -> str:
-    return title_of(bundle, index) or bundle.items.id(index)
+def _name(catalog: LiveCatalog, index: int) -> str:
+    return catalog.row(index)["title"] or catalog.id(index)

@@ -16,4 +16,4 @@ router = APIRouter()
 @router.get("/v1/items/{item_id:path}", response_model=wire.Item)
 async def item(request: Request, item_id: Id) -> Response:
     """Return what the catalog says of an item."""
-    return answered(answers.item(serving(request).bundle, item_id))
+    return answered(answers.item(serving(request).pipeline.bundle, item_id))

@@ -7,7 +7,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 
 from serving.assembly import Assembly
-from serving.pipeline import Pipeline
+from serving.champion import Served
 
 
 def assembly(request: Request) -> Assembly:
@@ -16,9 +16,11 @@ def assembly(request: Request) -> Assembly:
     return parts
 
 
-def serving(request: Request) -> Pipeline:
-    """Return the pipeline to answer ``request`` with, from its beginning to its end."""
-    return assembly(request).champion.pipeline()
+def serving(request: Request) -> Served:
+    """Return what to answer ``request`` with, from its beginning to its end: the catalog is that of this moment."""
+    served = assembly(request).champion.served()
+    served.pipeline.catalog.refresh()
+    return served
 
 
 def answered(answer: BaseModel) -> Response:

@@ -22,11 +22,11 @@ async def profiles(
     search: Annotated[str, Query(max_length=128, description="How the ids begin.")] = "",
 ) -> Response:
     """Return the known visitors, in the order of their ids."""
-    return answered(answers.profiles(serving(request).bundle, search, limit))
+    return answered(answers.profiles(serving(request).pipeline.bundle, search, limit))
 
 
 @router.get("/v1/profiles/{user_id:path}", response_model=wire.Profile)
 async def profile(request: Request, user_id: Id) -> Response:
     """Return what is known of a visitor."""
-    bundle = serving(request).bundle
+    bundle = serving(request).pipeline.bundle
     return answered(answers.profile(bundle, user_id, assembly(request).now(bundle)))

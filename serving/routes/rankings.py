@@ -15,19 +15,19 @@ router = APIRouter()
 @router.post("/v1/recommend", response_model=wire.RankingAnswer)
 async def recommend(request: Request, body: wire.RecommendRequest) -> Response:
     """Return items for a visitor."""
-    pipeline, parts = serving(request), assembly(request)
-    return answered(answers.recommended(pipeline, body, parts.now(pipeline.bundle), parts.new_id()))
+    served, parts = serving(request), assembly(request)
+    return answered(answers.recommended(served, body, parts.now(served.pipeline.bundle), parts.new_id()))
 
 
 @router.post("/v1/rank", response_model=wire.RankingAnswer)
 async def rank(request: Request, body: wire.RankRequest) -> Response:
     """Return the given items in the order for a visitor; those left out come back with the reason."""
-    pipeline, parts = serving(request), assembly(request)
-    return answered(answers.ranked(pipeline, body, parts.now(pipeline.bundle), parts.new_id()))
+    served, parts = serving(request), assembly(request)
+    return answered(answers.ranked(served, body, parts.now(served.pipeline.bundle), parts.new_id()))
 
 
 @router.post("/v1/similar", response_model=wire.RankingAnswer)
 async def similar(request: Request, body: wire.SimilarRequest) -> Response:
     """Return items that go with one item."""
-    pipeline, parts = serving(request), assembly(request)
-    return answered(answers.similar(pipeline, body, parts.now(pipeline.bundle), parts.new_id()))
+    served, parts = serving(request), assembly(request)
+    return answered(answers.similar(served, body, parts.now(served.pipeline.bundle), parts.new_id()))

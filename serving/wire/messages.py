@@ -37,4 +37,10 @@ class ProblemAnswer(Answer):
 
 def problem(code: str, message: str, field: str | None = None) -> dict[str, Any]:
     """Return the body of an answer that is not a success."""
-    return ProblemAnswer(error=Problem(code=code, message=message, field=field)).model_dump(exclude_none=True)
+    shown = Problem(code=code, message=printable(message), field=None if field is None else printable(field))
+    return ProblemAnswer(error=shown).model_dump(exclude_none=True)
+
+
+def printable(text: str) -> str:
+    """Return ``text`` as UTF-8 can write it: what was given may hold half of a surrogate pair."""
+    return text.encode(errors="replace").decode()

@@ -98,6 +98,7 @@ class RankingAnswer(Answer):
 
     ranking_id: str = Field(description="Names this ranking; clicks refer to it.")
     model_version: str = Field(description="The bundle that answered.")
+    profile_version: int | None = Field(default=None, description="The last event that the visitor's profile held.")
     items: list[RankedItem]
     removed: list[RemovedItem] | None = Field(default=None, description="Of the items to rank, those left out.")
     unknown_items: list[str] | None = Field(default=None, description="Ids in the request that no item has.")

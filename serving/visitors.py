@@ -1,0 +1,114 @@
+"""Who asks: what the store knows of a visitor at the moment of a request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.fields import Scalar
+from features.interactions import History, IntArray
+from features.profile_arrays import ITEM
+from features.profile_store import ProfileStore
+from features.profiles import Profile
+from models.bundle import Bundle
+
+NO_CODE: Final = 255
+"""Stands for the event types that the bundle has no code for."""
+
+
+class Values(Mapping[str, Scalar | None]):
+    """What expressions may ask about a visitor by name, worked out when the first of it is asked for.
+
+    The names of ``Profile.values``, and ``context.NAME`` for what the request says of itself.
+    """
+
+    def __init__(self, profile: Profile, context: Mapping[str, Scalar], now: datetime) -> None:
+        self._profile, self._context, self._now = profile, context, now
+
+    @cached_property
+    def _known(self) -> dict[str, Scalar | None]:
+        return self._profile.values(self._now) | {f"context.{name}": value for name, value in self._context.items()}
+
+    def __getitem__(self, name: str) -> Scalar | None:
+        return self._known[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Visitor:
+    """Who asks.
+
+    Attributes:
+        user_id: The id of the request.
+        identities: All ids of the same person; empty where nothing is known.
+        profile: The sum of what is known of them.
+        version: The number of the last event in the profile; 0 where there is none.
+        history: The interactions with items of the bundle.
+        values: What expressions may ask.
+    """
+
+    user_id: str
+    identities: tuple[str, ...]
+    profile: Profile
+    version: int
+    history: History
+    values: Mapping[str, Scalar | None] = field(repr=False)
+
+
+class Visitors:
+    """The visitors as a bundle sees them: their items and event types in its codes."""
+
+    def __init__(self, bundle: Bundle, store: ProfileStore | None = None) -> None:
+        """Read from ``store``; without one, and for those it does not know, the bundle's own histories count."""
+        self._bundle = bundle
+        self._store = store
+        self._codes = np.full(128, NO_CODE, np.uint8)
+        self._index_of_number: IntArray = np.full(1, -1, np.int32)
+        if store is not None:
+            self._learn_numbers(store)
+
+    def visitor(self, user_id: str, now: datetime, context: Mapping[str, Scalar] | None = None) -> Visitor:
+        """Return who asks with the id ``user_id``; somebody without a history where nothing is known."""
+        store = self._store
+        if store is None:
+            return self._of_bundle(user_id, now, context or {})
+        person = store.person(user_id)
+        if not person.identities:
+            return self._of_bundle(user_id, now, context or {})
+        profile = person.profile
+        items = profile.interactions[:, ITEM]
+        if len(items) and items.max() >= len(self._index_of_number):
+            self._learn_numbers(store)
+        history = profile.history(self._index_of_number, self._codes)
+        values = Values(profile, context or {}, now)
+        return Visitor(user_id, person.identities, profile, person.version, history, values)
+
+    def _of_bundle(self, user_id: str, now: datetime, context: Mapping[str, Scalar]) -> Visitor:
+        nothing = Profile.empty()
+        history = self._bundle.history(user_id)
+        return Visitor(user_id, (), nothing, 0, history, Values(nothing, context, now))
+
+    def _learn_numbers(self, store: ProfileStore) -> None:
+        known = len(self._index_of_number)
+        numbered = store.item_numbers(known - 1)
+        if numbered:
+            last = numbered[-1][0]
+            numbers = np.array([number for number, _ in numbered], np.int64)
+            grown: NDArray[np.int32] = np.full(last + 1, -1, np.int32)
+            grown[:known] = self._index_of_number
+            grown[numbers] = self._bundle.items.indices(item_id for _, item_id in numbered)
+            self._index_of_number = grown
+        codes = {name: code for code, name in enumerate(self._bundle.manifest.event_types)}
+        for name, number in store.type_numbers().items():
+            self._codes[number] = codes.get(name, NO_CODE)
