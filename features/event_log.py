@@ -25,6 +25,7 @@ from features.database import open_database, transaction
 from features.errors import Corrupt, Unavailable
 from features.events import Event
 from features.fields import EPOCH, as_json
+from features.identity import LINKING, identity_settings
 from features.layout import Layout
 from features.profile_store import SQLiteProfileStore
 from features.profiles import folded
@@ -95,7 +96,7 @@ class EventLog:
         self._layout = layout
         self._database = database or open_database(layout.database)
         self._archived = _Ids()
-        self.profiles = SQLiteProfileStore(self._database)
+        self.profiles = SQLiteProfileStore(self._database, identity_settings(layout))
 
     def close(self) -> None:
         """Close the database."""
@@ -118,6 +119,10 @@ class EventLog:
             last = max((sequence for (sequence,) in filter(None, sequences)), default=0)
             if new:
                 self.profiles.add(folded(new, self.profiles.numbers).items(), last)
+                for event in new:
+                    if event.same_as is not None and event.event_type in LINKING:
+                        when_us, holds = _microseconds(event.timestamp), LINKING[event.event_type]
+                        self.profiles.link(event.user_id, event.same_as, when_us, holds, last)
         is_new = tuple(sequence is not None for sequence in sequences)
         return Appended(len(new), len(given) - len(new), is_new=is_new, version=last)
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from features.database import open_database, transaction
 from features.errors import Unavailable
 from features.event_log import SCHEMA, unfolded_live_events
+from features.identity import LINKING, identity_settings
 from features.layout import Layout
 from features.profile_store import SQLiteProfileStore
 from features.profiles import (
@@ -62,6 +63,7 @@ def rebuild(layout: Layout, progress: Callable[[float], None] = lambda share: No
     """
     with closing(open_database(layout.database)) as database, transaction(database):
         database.execute("DELETE FROM profiles")
+        database.execute("DELETE FROM links")
         database.execute("DELETE FROM folded_events")
         database.execute("UPDATE history_files SET folded = 0")
         database.execute("UPDATE profile_fold SET unfolded_until = (SELECT coalesce(max(sequence), 0) FROM events)")
@@ -69,13 +71,14 @@ def rebuild(layout: Layout, progress: Callable[[float], None] = lambda share: No
 
 
 def _fold(layout: Layout, database: Connection, progress: Callable[[float], None]) -> int:
-    store = SQLiteProfileStore(database)
+    store = SQLiteProfileStore(database, identity_settings(layout))
     ((version,),) = database.execute("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'events'")
     live = pa.Table.from_batches(unfolded_live_events(database), SCHEMA).select(_COLUMNS)
     if len(live):
         encoded = _encoded(live, store.numbers, database)
         with transaction(database):
             store.add(_profiles(*encoded), version)
+            _link(live, store, version)
             database.execute("UPDATE profile_fold SET unfolded_until = 0")
     files = database.execute(f"SELECT path, events FROM history_files WHERE {_UNFOLDED} ORDER BY path").fetchall()
     done, total = 0, sum(events for _, events in files)
@@ -88,6 +91,7 @@ def _fold(layout: Layout, database: Connection, progress: Callable[[float], None
             if marked < len(paths):
                 raise Unavailable("Another process is folding the same events. Try again when it has ended.")
             store.add(_profiles(*encoded), version)
+            _link(events, store, version)
             database.execute(
                 f"DELETE FROM folded_events WHERE NOT EXISTS (SELECT 1 FROM history_files WHERE {_UNFOLDED})"
             )
@@ -148,6 +152,17 @@ def _profiles(
     for start, end in pairwise([*starts, len(user)]):
         at = int(user[start])
         yield users[at], Profile.of_rows(rows[start:end], texts[at].to_bytes() if at in texts else b"")
+
+
+def _link(events: pa.Table, store: SQLiteProfileStore, version: int) -> None:
+    """Take in which ids ``events`` say are one person."""
+    linking = pc.is_in(events["event_type"], pa.array(LINKING, pa.string()))
+    said = events.filter(pc.and_(linking, pc.is_valid(events["same_as"])))
+    when_us = said["timestamp"].cast(pa.int64()).to_pylist()
+    for user_id, same_as, event_type, timestamp_us in zip(
+        *(said[name].to_pylist() for name in ("user_id", "same_as", "event_type")), when_us, strict=True
+    ):
+        store.link(user_id, same_as, timestamp_us, LINKING[event_type], version)
 
 
 def _dictionary(column: pa.ChunkedArray) -> tuple[list[str], NDArray[np.int32]]:

@@ -12,6 +12,7 @@ from numpy.random import Generator
 from features.counters import FIRST_CUSTOM_TYPE, FIRST_NAME, OTHER_TYPES
 from features.database import transaction
 from features.events import STANDARD_EVENT_TYPES
+from features.identity import IdentitySettings, Link, people, touched
 from features.profiles import Numbers, Profile
 
 KEPT_INTERACTIONS: Final = 2_000
@@ -60,6 +61,15 @@ class ProfileStore(Protocol):
 
     def add(self, profiles: Iterable[tuple[str, Profile]], version: int) -> None:
         """Add to the profile of each identity what further events tell, the last of which is ``version``."""
+
+    def link(self, user_id: str, same_as: str, timestamp_us: int, holds: bool, version: int) -> None:
+        """Take in that at a time ``user_id`` was said to be ``same_as``, or not to be any more; event ``version``."""
+
+    def refused_links(self, user_id: str) -> dict[Link, str]:
+        """Return the links at ``user_id``, and at those connected with it, that count for nothing, with the reason."""
+
+    def erase(self, user_id: str) -> None:
+        """Forget an identity and its links; nothing else of its person."""
 
     def user_ids(self, prefix: str = "", limit: int | None = None) -> list[str]:
         """Return the ids that begin with ``prefix``, in order of their UTF-8 bytes, at most ``limit``."""
@@ -136,8 +146,15 @@ NAMES_REMEMBERED: Final = 10_000
 class SQLiteProfileStore:
     """Profiles in the database of a run-time folder; writing becomes part of the transaction that is open."""
 
-    def __init__(self, database: sqlite3.Connection, kept_interactions: int = KEPT_INTERACTIONS) -> None:
+    def __init__(
+        self,
+        database: sqlite3.Connection,
+        settings: IdentitySettings | None = None,
+        kept_interactions: int = KEPT_INTERACTIONS,
+    ) -> None:
         self._database = database
+        self._settings = settings or IdentitySettings()
+        self._links = _SQLiteLinks(database)
         self._kept = kept_interactions
         self.numbers = SQLiteNumbers(database)
 
@@ -163,6 +180,32 @@ class SQLiteProfileStore:
                 profile = (more if found is None else Profile.from_bytes(found[2]) + more).last(self._kept)
                 stored = profile.account_id, version, profile.to_bytes(), user_id
                 self._database.execute(_INSERT if found is None else _UPDATE, stored)
+
+    def link(self, user_id: str, same_as: str, timestamp_us: int, holds: bool, version: int) -> None:
+        """Take in that ``user_id`` was said to be ``same_as``, or not to be any more."""
+        with transaction(self._database):
+            for one in (user_id, same_as):
+                self._database.execute(_INSERT_EMPTY, (version, Profile.empty().to_bytes(), one))
+            said = (timestamp_us, timestamp_us, None) if holds else (None, None, timestamp_us)
+            self._database.execute(_LINK, (user_id, same_as, *said))
+            self._regroup(touched(user_id, same_as, self._links, self._settings), version)
+
+    def _regroup(self, user_ids: set[str], version: int) -> None:
+        for user_id, person in people(user_ids, self._links, self._settings).person.items():
+            self._database.execute(_GROUP, (person, version, user_id, person))
+
+    def refused_links(self, user_id: str) -> dict[Link, str]:
+        """Return the links at ``user_id``, and at those connected with it, that count for nothing, with the reason."""
+        return people([user_id], self._links, self._settings).refused
+
+    def erase(self, user_id: str) -> None:
+        """Forget an identity and its links."""
+        with transaction(self._database):
+            affected = self._database.execute(_PARTNERS, (user_id, user_id)).fetchall()
+            version = self._database.execute("SELECT max(version) FROM profiles").fetchone()[0]
+            self._database.execute("DELETE FROM links WHERE user_id = ? OR same_as = ?", (user_id, user_id))
+            self._database.execute("DELETE FROM profiles WHERE user_id = ?", (user_id,))
+            self._regroup({partner for (partner,) in affected}, version)
 
     def user_ids(self, prefix: str = "", limit: int | None = None) -> list[str]:
         """Return the ids that begin with ``prefix``, in order."""
@@ -225,6 +268,36 @@ _UPDATE: Final = "UPDATE profiles SET account_id = ?, version = max(version, ?),
 _EACH_PERSON: Final = "SELECT user_id FROM profiles WHERE (person IS NULL OR person = user_id)"
 
 
+_INSERT_EMPTY: Final = (
+    "INSERT INTO profiles (version, profile, user_id) VALUES (?, ?, ?) ON CONFLICT (user_id) DO NOTHING"
+)
+_LINK: Final = """INSERT INTO links VALUES (?, ?, ?, ?, ?) ON CONFLICT (user_id, same_as) DO UPDATE SET
+    first_us = min(coalesce(first_us, excluded.first_us), coalesce(excluded.first_us, first_us)),
+    last_us = max(coalesce(last_us, excluded.last_us), coalesce(excluded.last_us, last_us)),
+    ended_us = max(coalesce(ended_us, excluded.ended_us), coalesce(excluded.ended_us, ended_us))"""
+_GROUP: Final = "UPDATE profiles SET person = ?, version = max(version, ?) WHERE user_id = ? AND person IS NOT ?"
+_PARTNERS: Final = "SELECT same_as FROM links WHERE user_id = ? UNION SELECT user_id FROM links WHERE same_as = ?"
+_HOLDS: Final = "last_us IS NOT NULL AND (ended_us IS NULL OR last_us > ended_us)"
+
+
+class _SQLiteLinks:
+    """The links that hold, in a database."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+
+    def out_of(self, user_id: str, limit: int) -> list[Link]:
+        return self._links("user_id", user_id, limit)
+
+    def into(self, same_as: str, limit: int) -> list[Link]:
+        return self._links("same_as", same_as, limit)
+
+    def _links(self, end: str, user_id: str, limit: int) -> list[Link]:
+        query = f"""SELECT first_us, user_id, same_as FROM links WHERE {end} = ? AND {_HOLDS}
+            ORDER BY first_us, user_id, same_as LIMIT ?"""
+        return [Link(*row) for row in self._database.execute(query, (user_id, limit))]
+
+
 def _distinct_draws(last: int, rng: Generator) -> Iterator[int]:
     """Yield the numbers from 1 to ``last`` in random order."""
     drawn: set[int] = set()
@@ -261,10 +334,39 @@ class MemoryNumbers:
         return self.names.setdefault((field, name), FIRST_NAME + len(self.names))
 
 
+class _MemoryLinks:
+    """The links that were ever said, in memory."""
+
+    def __init__(self) -> None:
+        self._said: dict[tuple[str, str], tuple[list[int], list[int]]] = {}
+
+    def add(self, user_id: str, same_as: str, timestamp_us: int, holds: bool) -> None:
+        begun, ended = self._said.setdefault((user_id, same_as), ([], []))
+        (begun if holds else ended).append(timestamp_us)
+
+    def forget(self, user_id: str) -> set[str]:
+        gone = [pair for pair in self._said if user_id in pair]
+        for pair in gone:
+            del self._said[pair]
+        return {one for pair in gone for one in pair} - {user_id}
+
+    def out_of(self, user_id: str, limit: int) -> list[Link]:
+        return [link for link in self._holding() if link.user_id == user_id][:limit]
+
+    def into(self, same_as: str, limit: int) -> list[Link]:
+        return [link for link in self._holding() if link.same_as == same_as][:limit]
+
+    def _holding(self) -> list[Link]:
+        said = self._said.items()
+        return sorted(Link(min(b), *pair) for pair, (b, ended) in said if b and max(b) > max(ended, default=-1))
+
+
 class MemoryProfileStore:
     """Profiles in memory, for tests and simulations."""
 
-    def __init__(self, kept_interactions: int = KEPT_INTERACTIONS) -> None:
+    def __init__(self, settings: IdentitySettings | None = None, kept_interactions: int = KEPT_INTERACTIONS) -> None:
+        self._settings = settings or IdentitySettings()
+        self._links = _MemoryLinks()
         self._kept = kept_interactions
         self._profiles: dict[str, tuple[int, Profile]] = {}
         self._person: dict[str, str] = {}
@@ -288,6 +390,33 @@ class MemoryProfileStore:
         for user_id, more in profiles:
             last, profile = self._profiles.get(user_id, (0, Profile.empty()))
             self._profiles[user_id] = max(last, version), (profile + more).last(self._kept)
+
+    def link(self, user_id: str, same_as: str, timestamp_us: int, holds: bool, version: int) -> None:
+        """Take in that ``user_id`` was said to be ``same_as``, or not to be any more."""
+        for one in (user_id, same_as):
+            self._profiles.setdefault(one, (version, Profile.empty()))
+        self._links.add(user_id, same_as, timestamp_us, holds)
+        self._regroup(touched(user_id, same_as, self._links, self._settings), version)
+
+    def _regroup(self, user_ids: set[str], version: int) -> None:
+        for user_id, person in people(user_ids, self._links, self._settings).person.items():
+            if person != self._person.get(user_id):
+                last, profile = self._profiles[user_id]
+                self._profiles[user_id] = max(last, version), profile
+                self._person.pop(user_id, None)
+                if person is not None:
+                    self._person[user_id] = person
+
+    def refused_links(self, user_id: str) -> dict[Link, str]:
+        """Return the links at ``user_id``, and at those connected with it, that count for nothing, with the reason."""
+        return people([user_id], self._links, self._settings).refused
+
+    def erase(self, user_id: str) -> None:
+        """Forget an identity and its links."""
+        version = max((version for version, _ in self._profiles.values()), default=0)
+        self._profiles.pop(user_id, None)
+        self._person.pop(user_id, None)
+        self._regroup(self._links.forget(user_id), version)
 
     def user_ids(self, prefix: str = "", limit: int | None = None) -> list[str]:
         """Return the ids that begin with ``prefix``, in order."""
