@@ -12,6 +12,7 @@ from features.catalog import Catalog
 from features.database import open_database
 from features.event_log import EventLog
 from features.layout import Layout
+from features.profile_store import SQLiteProfileStore
 from models.bundle import Bundle
 from serving.champion import Champion
 from serving.group_commit import GroupCommit
@@ -31,6 +32,8 @@ class Assembly:
         writer: Writes to the database; ``events`` and ``catalog`` are used inside of its work alone.
         events: The log, with the profiles.
         catalog: The items.
+        reader: The items, to be read at any time.
+        profiles: Who is known, to be read at any time.
     """
 
     settings: ServingSettings
@@ -40,6 +43,8 @@ class Assembly:
     writer: GroupCommit
     events: EventLog
     catalog: Catalog
+    reader: Catalog
+    profiles: SQLiteProfileStore
 
     def moment(self) -> datetime:
         """Return the moment that something arrives in, whether there is a bundle or not."""
@@ -59,11 +64,15 @@ class Assembly:
         recipes = Recipes.read(settings.recipes or BUILT_IN)
         layout = Layout(settings.var)
         champion = Champion(layout, recipes, now, settings.poll_s)
-        with closing(open_database(layout.database, any_thread=True)) as database:
+        with (
+            closing(open_database(layout.database, any_thread=True)) as database,
+            closing(open_database(layout.database, any_thread=True)) as reading,
+        ):
             writer = GroupCommit(database, layout.writer_lock)
             with writer.running(), champion.following():
                 events, catalog = EventLog(layout, database), Catalog(layout, database)
-                yield cls(settings, champion, now, lambda: uuid4().hex, writer, events, catalog)
+                reader, profiles = Catalog(layout, reading), SQLiteProfileStore(reading)
+                yield cls(settings, champion, now, lambda: uuid4().hex, writer, events, catalog, reader, profiles)
 
 
 def _system_clock(_: Bundle) -> datetime:

@@ -59,13 +59,22 @@ def delivery(body: bytes, now: datetime, new_id: Callable[[], str]) -> Delivery:
     return Delivery(events, rejected, single)
 
 
-def _records(body: bytes) -> tuple[list[Any], bool]:
+def read_json(body: bytes) -> Any:
+    """Return what ``body`` says.
+
+    Raises:
+        InvalidInput: it is not JSON.
+    """
     try:
-        given = json.loads(body)
+        return json.loads(body)
     except UnicodeDecodeError:
         raise InvalidInput("The body is not UTF-8 text.") from None
     except (ValueError, RecursionError) as error:
         raise InvalidInput(f"The body is not valid JSON: {error}.") from None
+
+
+def _records(body: bytes) -> tuple[list[Any], bool]:
+    given = read_json(body)
     if isinstance(given, list):
         return given, False
     if not isinstance(given, dict):

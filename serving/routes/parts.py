@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import Request
 from fastapi.responses import Response
 from pydantic import BaseModel
 
 from serving.assembly import Assembly
 from serving.champion import Served
+from serving.ingestion import read_json
 
 
 def assembly(request: Request) -> Assembly:
@@ -21,6 +24,15 @@ def serving(request: Request) -> Served:
     served = assembly(request).champion.served()
     served.pipeline.catalog.refresh()
     return served
+
+
+async def json_of(request: Request) -> Any:
+    """Return the body of ``request``, for a route that checks it by itself.
+
+    Raises:
+        InvalidInput: it is not JSON.
+    """
+    return read_json(await request.body())
 
 
 def answered(answer: BaseModel) -> Response:
