@@ -13,8 +13,9 @@ from features.snapshot import Snapshot
 from models.neighbours import NeighbourScorer, kept, strongest, strongest_products
 from models.scorer import event_weights
 from models.successors import SuccessorsSettings, weighed_succession
-from models.titles import TitlesSettings, title_vectors
-from models.values import ValuesSettings, value_vectors
+from models.titles import TitlesSettings
+from models.values import ValuesSettings
+from models.vector_regression import content_vectors
 
 
 class AnalogiesSettings(SuccessorsSettings):
@@ -64,13 +65,6 @@ class Analogies(NeighbourScorer):
 
 def _likeness(snapshot: Snapshot, config: AnalogiesSettings) -> sparse.csr_matrix:
     """Return how much each item is like those most like it, itself left out; shape (items, items)."""
-    share = config.values_weight
-    vectors = sparse.hstack(
-        [
-            title_vectors(snapshot, config.titles) * (1 - share) ** 0.5,
-            value_vectors(snapshot, config.values.largest_share) * share**0.5,
-        ],
-        "csr",
-    )
+    vectors = content_vectors(snapshot, config.titles, config.values, config.values_weight)
     alike = strongest_products(vectors, vectors.T.tocsr(), config.alike + 1)
     return kept((alike - sparse.diags(alike.diagonal())).tocsr(), config.alike)

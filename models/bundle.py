@@ -39,6 +39,8 @@ SCORERS: Final = {
     "titles": "models.titles:Titles",
     "values": "models.values:Values",
     "analogies": "models.analogies:Analogies",
+    "content": "models.vector_regression:ContentRegression",
+    "spectral": "models.vector_regression:SpectralRegression",
     "demand": "models.demand:Demand",
     "history": "models.history_shape:HistoryShape",
     "sum": "models.weighted_sum:WeightedSum",

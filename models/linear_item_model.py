@@ -56,7 +56,7 @@ class LinearItemModel(NeighbourScorer):
     @classmethod
     def fit(cls, snapshot: Snapshot, config: LinearItemModelSettings, rng: Generator) -> Self:
         """Return the coefficients for the items of ``snapshot``."""
-        past_past, past_future = _moments(snapshot, config)
+        past_past, past_future = moments(snapshot, config)
         weights = event_weights(snapshot.manifest.event_types, snapshot.manifest.settings.event_weights)
         ties = coefficients(past_past, past_future, config.ridge, config.predictors, config.repeats)
         return cls(config, weights, **strongest(ties, config.neighbours))
@@ -85,8 +85,8 @@ def coefficients(
     return sparse.csr_matrix((values, chosen.indices, chosen.indptr), chosen.shape).T.tocsr()
 
 
-def _moments(snapshot: Snapshot, config: LinearItemModelSettings) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
-    """Return ``P'P`` and ``P'F``."""
+def moments(snapshot: Snapshot, config: LinearItemModelSettings) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
+    """Return ``P'P`` and ``P'F``, each of shape (items, items); see ``LinearItemModel``."""
     n_items = len(snapshot.items)
     if not config.ordered:
         chose = snapshot.matrix("combined").astype(np.float32, copy=True)

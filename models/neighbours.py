@@ -21,6 +21,8 @@ PLACES: Final = 200
 """Places counted from the best; all items beyond them share this one."""
 
 BLOCK_ROWS: Final = 1024
+BLOCK_ENTRIES: Final = 2**24
+"""A product of dense matrices is held in blocks of so many entries, at most."""
 
 
 class NeighbourSettings(Settings):
@@ -82,6 +84,14 @@ class NeighbourScorer(Scorer):
         items = np.flatnonzero(strength > 0).astype(np.int32)
         return best_first(items, strength[items], n)
 
+    def tied(self, history: History, now: datetime) -> tuple[IntArray, Scores]:
+        """Return the items that score above 0, none twice, in any order, and their scores.
+
+        It takes no longer in a larger catalog.
+        """
+        mine, weight = self.anchors(history, now)
+        return _tied(mine, weight, self.indptr, self.indices, self.strength)
+
     def reason(self, history: History, item: int, now: datetime) -> Reason | None:
         """Return the one or two items of the history that ``item`` is tied to most."""
         mine, weight = self.anchors(history, now)
@@ -130,11 +140,14 @@ def strongest(ties: sparse.csr_matrix, n: int) -> dict[str, NDArray[Any]]:
     return {"indptr": indptr, "indices": indices, "strength": strength}
 
 
-def strongest_products(left: sparse.csr_matrix, right: sparse.csr_matrix, n: int) -> sparse.csr_matrix:
+def strongest_products(
+    left: sparse.csr_matrix | NDArray[np.float32], right: sparse.csr_matrix | NDArray[np.float32], n: int
+) -> sparse.csr_matrix:
     """Return the ``n`` largest entries above 0 of each row of ``left @ right``, never holding more than a few rows."""
+    rows = max(1, min(BLOCK_ROWS, BLOCK_ENTRIES // right.shape[1]))
     blocks = [
-        _matrix(strongest(left[start : start + BLOCK_ROWS] @ right, n), right.shape[1])
-        for start in range(0, left.shape[0], BLOCK_ROWS)
+        _matrix(strongest(sparse.csr_matrix(left[start : start + rows] @ right), n), right.shape[1])
+        for start in range(0, left.shape[0], rows)
     ]
     return sparse.vstack(blocks, "csr")
 
@@ -183,6 +196,25 @@ def _total(mine, weight, indptr, indices, strength):  # type: ignore[no-untyped-
         for at in range(indptr[mine[k]], indptr[mine[k] + 1]):
             total[indices[at]] += weight[k] * strength[at]
     return total
+
+
+@njit(cache=True)
+def _tied(mine, weight, indptr, indices, strength):  # type: ignore[no-untyped-def]
+    longest = 0
+    for k in range(len(mine)):
+        longest += indptr[mine[k] + 1] - indptr[mine[k]]
+    total = np.zeros(len(indptr) - 1, np.float32)
+    items = np.empty(min(longest, len(total)), np.int32)
+    n = 0
+    for k in range(len(mine)):
+        for at in range(indptr[mine[k]], indptr[mine[k] + 1]):
+            more = weight[k] * strength[at]
+            if more > 0:
+                if total[indices[at]] == 0:
+                    items[n] = indices[at]
+                    n += 1
+                total[indices[at]] += more
+    return items[:n], total[items[:n]]
 
 
 @njit(cache=True)

@@ -236,8 +236,10 @@ class Benchmark:
         stages, repeats = self._plan.lessons, self._plan.repeats
         total = sum(len(stage.questions) for stage in stages)
         until_s = self._budget_s * SHARE_UNTIL_TREES
-        lessons = []
+        lessons: list[Lessons] = []
         for number, stage in enumerate(stages, 1):
+            if lessons and monotonic() > self._start_s + until_s:
+                break
             parts = fitted(self._snapshot(stage.known), settings, self._seed)
             if WeightedSum.name not in settings:
                 questions = stage.questions.sample(QUESTIONS_FOR_SUM, rng)
@@ -256,9 +258,8 @@ class Benchmark:
         return settings, Lessons.together(lessons)
 
     def _snapshot(self, known: Interactions) -> Snapshot:
-        as_of = self._whole.manifest.as_of
-        if self._plan.dated:
-            as_of = datetime.fromtimestamp(int(known.all.timestamp_s.max()) + 1, UTC)
+        # Ages are counted from where knowledge ends, so that columns mean in lessons what they mean in the test.
+        as_of = datetime.fromtimestamp(int(known.all.timestamp_s.max()) + 1, UTC)
         return of_interactions(self._whole, known, as_of, self._folder)
 
     @contextmanager

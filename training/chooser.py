@@ -28,9 +28,15 @@ from models.own_frequency import OwnFrequency, OwnFrequencySettings
 from models.popularity import Popularity, PopularitySettings
 from models.scorer import Scorer
 from models.similar_histories import SimilarHistories, SimilarHistoriesSettings
-from models.successors import Successors, SuccessorsSettings
+from models.successors import SuccessionSettings, Successors, SuccessorsSettings
 from models.titles import Titles, TitlesSettings
 from models.values import Values, ValuesSettings
+from models.vector_regression import (
+    ContentRegression,
+    ContentRegressionSettings,
+    SpectralRegression,
+    SpectralRegressionSettings,
+)
 from models.walks import Walks, WalksSettings
 from models.weighted_sum import WeightedSum
 from training.datasets import Questions
@@ -198,6 +204,29 @@ def _analogies(trial: BaseTrial, data: Data) -> Settings:
     )
 
 
+def _regression(trial: BaseTrial, data: Data) -> dict[str, Any]:
+    return {
+        **_history(trial, data),
+        "repeats": data.repeats,
+        "past_decay": 0.6,
+        "ridge": trial.suggest_float("ridge", 10.0, 300.0, log=True),
+    }
+
+
+def _content(trial: BaseTrial, data: Data) -> Settings:
+    return ContentRegressionSettings(
+        **_regression(trial, data), values_weight=trial.suggest_float("values_weight", 0.0, 1.0)
+    )
+
+
+def _spectral(trial: BaseTrial, data: Data) -> Settings:
+    return SpectralRegressionSettings(
+        **_regression(trial, data),
+        graph=SuccessionSettings(repeats=data.repeats, pair_half_life_days=10 * data.span_days),
+        factors=trial.suggest_int("factors", 64, 256, log=True),
+    )
+
+
 def _own_frequency(trial: BaseTrial, data: Data) -> Settings:
     unit = 1.0 if data.timed else STEP_DAYS
     return OwnFrequencySettings(half_life_days=unit * trial.suggest_float("half_life", 0.5, 50.0, log=True))
@@ -248,6 +277,7 @@ _SIMILAR_HISTORIES: Final = {
     "popularity_exponent": 0.3,
 }
 _LINEAR: Final = {**_HISTORY, "past_decay": 0.5, "future_decay": 0.5, "length_exponent": 0.2, "ridge": 45.0}
+_REGRESSION: Final = {**_HISTORY, "ridge": 60.0}
 _ANALOGIES: Final = {**_SUCCESSION, "values_weight": 0.2, "likeness_weight": 0.5}
 
 PARTS: Final[dict[str, Part]] = {
@@ -264,6 +294,15 @@ PARTS: Final[dict[str, Part]] = {
     Titles.name: Part(Titles.fit, _titles, {**_HISTORY, "words": 2, "largest_share": 0.2}, lambda data: data.described),
     Values.name: Part(Values.fit, _values, {**_HISTORY, "largest_share": 0.1}, lambda data: data.described),
     Analogies.name: Part(Analogies.fit, _analogies, _ANALOGIES, lambda data: data.ordered and data.described),
+    ContentRegression.name: Part(
+        ContentRegression.fit,
+        _content,
+        {**_REGRESSION, "values_weight": 0.2},
+        lambda data: data.ordered and data.described,
+    ),
+    SpectralRegression.name: Part(
+        SpectralRegression.fit, _spectral, {**_REGRESSION, "factors": 128}, lambda data: data.ordered
+    ),
     OwnFrequency.name: Part(OwnFrequency.fit, _own_frequency, {"half_life": 2.0}, lambda data: data.repeats),
     BuyAgain.name: Part(BuyAgain.fit, _buy_again, {"half_life_days": 60.0}, lambda data: data.dated),
     Affinity.name: Part(Affinity.fit, _affinity, {"half_life_days": 60.0}, lambda data: data.dated and data.described),

@@ -21,13 +21,27 @@ from models.similar_histories import SimilarHistories
 from models.successors import Successors
 from models.titles import Titles
 from models.values import Values
+from models.vector_regression import ContentRegression, SpectralRegression
 from models.walks import Walks
 from models.weighted_sum import WeightedSum, WeightedSumSettings
 from tests.worlds import NOW, event, item, snapshot
 from training.fit import MODELS, BlendedSettings
 
 MODEL_NAMES = tuple(MODELS)
-PARTS: tuple[type[Successors | LinearItemModel | Walks | SimilarHistories | Titles | Values | Analogies], ...] = (
+PARTS: tuple[
+    type[
+        Successors
+        | LinearItemModel
+        | Walks
+        | SimilarHistories
+        | Titles
+        | Values
+        | Analogies
+        | ContentRegression
+        | SpectralRegression
+    ],
+    ...,
+] = (
     Successors,
     LinearItemModel,
     Walks,
@@ -35,6 +49,8 @@ PARTS: tuple[type[Successors | LinearItemModel | Walks | SimilarHistories | Titl
     Titles,
     Values,
     Analogies,
+    ContentRegression,
+    SpectralRegression,
 )
 """Scorers that are fitted as parts of a blend alone."""
 FOR_STRANGERS: tuple[type[Demand | HistoryShape], ...] = (Demand, HistoryShape)

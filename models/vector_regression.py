@@ -1,0 +1,148 @@
+"""Linear regression from vectors of the items of the past to the items of the future."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+from pydantic import Field, PositiveFloat, PositiveInt
+from scipy import sparse
+from scipy.sparse.linalg import svds
+from sklearn.decomposition import TruncatedSVD
+from sklearn.preprocessing import normalize
+
+from features.snapshot import Snapshot
+from models.linear_item_model import LinearItemModelSettings, moments
+from models.neighbours import NeighbourScorer, divided, strongest, strongest_products
+from models.scorer import event_weights
+from models.successors import SuccessionSettings, succession, sums
+from models.titles import TitlesSettings, title_vectors
+from models.values import ValuesSettings, value_vectors
+
+Vectors = NDArray[np.float32]
+"""What items are like: shape (items, numbers), each row of length 1 or 0."""
+
+
+class VectorRegressionSettings(LinearItemModelSettings):
+    """How the regression is set up."""
+
+    factors: PositiveInt = 200
+    """How many numbers tell what an item is like, at most."""
+    ridge: PositiveFloat = 60.0
+    """How strongly coefficients are drawn towards 0."""
+
+
+class ContentRegressionSettings(VectorRegressionSettings):
+    """How an item is described, and how the regression is set up."""
+
+    titles: TitlesSettings = TitlesSettings()
+    """How titles are read."""
+    values: ValuesSettings = ValuesSettings()
+    """Which values tell anything."""
+    values_weight: float = Field(default=0.2, ge=0, le=1)
+    """Share of the values in the description; the rest is that of the titles."""
+
+
+@dataclass(frozen=True)
+class ContentRegression(NeighbourScorer):
+    """Scores an item by what followed items whose titles and values are like those of the history.
+
+    The vectors are those of latent semantic analysis (Deerwester et al., Indexing by Latent Semantic Analysis, 1990);
+    for the regression see ``ties_between``. What is known of many items that are alike is known of one that was hardly
+    ever chosen.
+    """
+
+    name: ClassVar[str] = "content"
+    reason_kind: ClassVar[str] = "next"
+    reason_texts: ClassVar[tuple[str, str]] = (
+        "Often follows things like {0}.",
+        "Often follows things like {0} and {1}.",
+    )
+
+    config: ContentRegressionSettings
+
+    @classmethod
+    def fit(cls, snapshot: Snapshot, config: ContentRegressionSettings, rng: Generator) -> Self:
+        """Return what follows the items of ``snapshot``; nothing where the catalog describes none."""
+        described = content_vectors(snapshot, config.titles, config.values, config.values_weight)
+        vectors = _described(described, config.factors, rng)
+        weights = event_weights(snapshot.manifest.event_types, snapshot.manifest.settings.event_weights)
+        return cls(config, weights, **strongest(ties_between(vectors, snapshot, config), config.neighbours))
+
+
+class SpectralRegressionSettings(VectorRegressionSettings):
+    """How the graph of items is made, and how the regression is set up."""
+
+    graph: SuccessionSettings = SuccessionSettings()
+    """How it is counted what came after what."""
+
+
+@dataclass(frozen=True)
+class SpectralRegression(NeighbourScorer):
+    """Scores an item by what followed items that were chosen in the company of the same others as the history's.
+
+    The vectors are the leading singular ones of the graph of what came after or before what, each tie divided by the
+    roots of the sums of its two items; for the regression see ``ties_between``.
+    """
+
+    name: ClassVar[str] = "spectral"
+    reason_kind: ClassVar[str] = "next"
+
+    config: SpectralRegressionSettings
+
+    @classmethod
+    def fit(cls, snapshot: Snapshot, config: SpectralRegressionSettings, rng: Generator) -> Self:
+        """Return what follows the items of ``snapshot``."""
+        vectors = _spectral(succession(snapshot, config.graph), config.factors, rng)
+        weights = event_weights(snapshot.manifest.event_types, snapshot.manifest.settings.event_weights)
+        return cls(config, weights, **strongest(ties_between(vectors, snapshot, config), config.neighbours))
+
+
+def ties_between(vectors: Vectors, snapshot: Snapshot, config: VectorRegressionSettings) -> sparse.csr_matrix:
+    """Return how strongly each item speaks for each that it speaks for most; shape (items, items).
+
+    With the pasts ``P`` and the futures ``F`` of ``LinearItemModel``, and the vectors ``Z``, that is ``Z B`` for the
+    ``B`` that minimises ``|P Z B - F|^2 + ridge |B|^2``.
+    """
+    past_past, past_future = moments(snapshot, config)
+    gram = vectors.T @ (past_past @ vectors) + config.ridge * np.eye(vectors.shape[1])
+    coefficients = np.linalg.solve(gram, (past_future.T @ vectors).T).astype(np.float32)
+    # One more than is kept, for an item may speak for itself most.
+    ties = strongest_products(vectors, coefficients, config.neighbours + 1)
+    return ties if config.repeats else (ties - sparse.diags(ties.diagonal())).tocsr()
+
+
+def content_vectors(
+    snapshot: Snapshot, titles: TitlesSettings, values: ValuesSettings, values_weight: float
+) -> sparse.csr_matrix:
+    """Return the terms of each item's title and its values; shape (items, terms and values).
+
+    The squared lengths of the two parts are ``1 - values_weight`` and ``values_weight``, or 0 where there are none.
+    """
+    parts = [
+        title_vectors(snapshot, titles) * (1 - values_weight) ** 0.5,
+        value_vectors(snapshot, values.largest_share) * values_weight**0.5,
+    ]
+    return sparse.hstack(parts, "csr")
+
+
+def _described(vectors: sparse.csr_matrix, n: int, rng: Generator) -> Vectors:
+    """Return at most ``n`` numbers for each row that tell most of it."""
+    n = min(n, *(size - 1 for size in vectors.shape))
+    if n < 1:
+        return np.zeros((vectors.shape[0], 1), np.float32)
+    reduced = TruncatedSVD(n, n_iter=3, random_state=int(rng.integers(2**31))).fit_transform(vectors)
+    return normalize(reduced).astype(np.float32)
+
+
+def _spectral(after: sparse.csr_matrix, n: int, rng: Generator) -> Vectors:
+    graph = (after + after.T).tocsr()
+    n = min(n, graph.shape[0] - 1)
+    if n < 1 or not graph.nnz:
+        return np.zeros((graph.shape[0], 1), np.float32)
+    root = np.sqrt(sums(graph)[0])
+    left, singular, _ = svds(divided(graph, root, root).astype(np.float64), n, v0=rng.random(graph.shape[0]))
+    return normalize(left * np.sqrt(np.maximum(singular, 0))).astype(np.float32)
