@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -12,14 +14,36 @@ from rich.console import Console, RenderableType
 from evaluation.ab_test import report
 from evaluation.ab_test.analysis import analyse
 from evaluation.ab_test.design import Design
-from evaluation.ab_test.units import read
+from evaluation.ab_test.units import read, units_of
+from evaluation.attribution import Goal
+from evaluation.exposures import Subject, design_of, exposures, question_of, subject_of
 from evaluation.off_policy import report as off_policy_report
-from evaluation.off_policy.files import Question, analyse_file
-from features.command_line import run
-from features.errors import InvalidInput
+from evaluation.off_policy.files import Question, analyse_file, analyse_table
+from features.command_line import Var, run
+from features.errors import InvalidInput, NotFound
+from features.fields import Rejected, Time
+from features.layout import Layout
+
+
+def _moment(text: str) -> datetime:
+    """Return the moment that an option gives: a time with its offset from UTC, or a day, which begins in UTC."""
+    try:
+        return Time().value(f"{text}T00:00:00Z" if len(text) == len("2026-11-01") else text)
+    except Rejected as rejected:
+        raise typer.BadParameter(f"{rejected}, or a day such as 2026-11-21; given {text!r}") from None
+
 
 WIDTH = 160
 """Of what goes into a file or a pipe, in characters."""
+
+DEFAULT_VAR = Path("var")
+Since = Annotated[
+    datetime | None, typer.Option(parser=_moment, help="Leave out exposures before it, as 2026-11-01 (UTC).")
+]
+Until = Annotated[datetime | None, typer.Option(parser=_moment, help="Leave out exposures from it on.")]
+WindowDays = Annotated[
+    float | None, typer.Option(help="How long after an exposure something counts, in place of the goal's own window.")
+]
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -31,8 +55,18 @@ def main() -> None:
 
 @app.command("ab")
 def read_ab_test(
-    file: Annotated[Path, typer.Argument(help="Parquet or CSV file; any number of rows for each unit.")],
-    variant: Annotated[str, typer.Option(help="Column with the variant.")],
+    file: Annotated[Path | None, typer.Argument(help="Parquet or CSV file; any number of rows for each unit.")] = None,
+    experiment: Annotated[
+        str | None, typer.Option(help="In place of a file: an experiment of Attune's own log, or global_holdout.")
+    ] = None,
+    campaign: Annotated[
+        str | None, typer.Option(help="In place of a file: a campaign, its experiences or its holdout compared.")
+    ] = None,
+    since: Since = None,
+    until: Until = None,
+    window_days: WindowDays = None,
+    var: Var = DEFAULT_VAR,
+    variant: Annotated[str | None, typer.Option(help="Column of the file with the variant.")] = None,
     unit: Annotated[
         str | None, typer.Option(help="Column with what was randomised, as a customer's id. Default: each row.")
     ] = None,
@@ -74,29 +108,38 @@ def read_ab_test(
     html_out: Annotated[Path | None, typer.Option("--html", help="Write a page with plots here.")] = None,
 ) -> None:
     """Read an A/B test: was it fair, what did it change, how sure is that, and when is it enough."""
-    design = Design.of(
-        {
-            "variant": variant,
-            "unit": unit,
-            "metrics": tuple(metric or ()),
-            "ratios": tuple(ratio or ()),
-            "guardrails": tuple(guardrail or ()),
-            "covariates": tuple(covariate or ()),
-            "segments": tuple(segment or ()),
-            "time": time,
-            "control": control,
-            "shares": dict(_share(text) for text in share or ()),
-            "confidence": confidence,
-            "planned_units": planned_units,
-            "read_once": read_once,
-            "correction": correction,
-            "effect": effect,
-            "power": power,
-            "missing_as_zero": missing_as_zero,
-        },
-        "The command line",
-    )
-    analysis = analyse(read(file, design), design)
+    subject = _subject(file, experiment, campaign, var, window_days)
+    if subject is None and variant is None:
+        raise InvalidInput("Say with --variant which column of the file holds the variant.")
+    given = {
+        "metrics": tuple(metric or ()),
+        "ratios": tuple(ratio or ()),
+        "guardrails": tuple(guardrail or ()),
+        "covariates": tuple(covariate or ()),
+        "segments": tuple(segment or ()),
+        "control": control,
+        "shares": dict(_share(text) for text in share or ()),
+        "confidence": confidence,
+        "planned_units": planned_units,
+        "read_once": read_once,
+        "correction": correction,
+        "effect": effect,
+        "power": power,
+        "missing_as_zero": missing_as_zero,
+    }
+    columns = {"variant": variant, "unit": unit, "time": time}
+    if subject is None:
+        assert file is not None
+        design = Design.of(given | columns, "The command line")
+        units = read(file, design)
+    else:
+        if named := [f"--{name}" for name, column in columns.items() if column is not None]:
+            raise InvalidInput(f"{', '.join(named)}: the log knows its own columns; leave that out.")
+        shown = exposures(Layout(var), subject, datetime.now(UTC), since, until)
+        design = design_of(subject, shown.frame, given)
+        units = units_of(shown.frame, design, f"The {subject.kind} {subject.name!r}")
+        units = replace(units, warnings=shown.warnings + units.warnings)
+    analysis = analyse(units, design)
     _print(report.terminal(analysis))
     for path, text in ((json_out, report.as_json), (html_out, report.html)):
         if path is not None:
@@ -105,9 +148,20 @@ def read_ab_test(
 
 @app.command("off-policy")
 def tell_another_policy(
-    file: Annotated[Path, typer.Argument(help="Parquet or CSV file, one row for each decision or place of a ranking.")],
-    reward: Annotated[str, typer.Option(help="Column with what came of the decision.")],
-    propensity: Annotated[str, typer.Option(help="Column with the probability with which the logged arm was chosen.")],
+    file: Annotated[
+        Path | None, typer.Argument(help="Parquet or CSV file, one row for each decision or place of a ranking.")
+    ] = None,
+    campaign: Annotated[
+        str | None, typer.Option(help="In place of a file: a campaign of Attune's own log; with --target-policy.")
+    ] = None,
+    since: Since = None,
+    until: Until = None,
+    window_days: WindowDays = None,
+    var: Var = DEFAULT_VAR,
+    reward: Annotated[str | None, typer.Option(help="Column of the file with what came of the decision.")] = None,
+    propensity: Annotated[
+        str | None, typer.Option(help="Column with the probability with which the logged arm was chosen.")
+    ] = None,
     action: Annotated[str | None, typer.Option(help="Column with the logged arm; needed with --target-policy.")] = None,
     target: Annotated[
         str | None, typer.Option(help="Column with the logged arm's probability under the other policy.")
@@ -142,31 +196,64 @@ def tell_another_policy(
     json_out: Annotated[Path | None, typer.Option("--json", help="Write the results here.")] = None,
 ) -> None:
     """Tell what another policy would have earned, from a log with propensities; status 1 where the log cannot tell."""
-    question = Question.of(
-        {
-            "reward": reward,
-            "propensity": propensity,
-            "action": action,
-            "target": target,
-            "target_policy": target_policy,
-            "context": tuple(context or ()),
-            "unit": unit,
-            "ranking": ranking,
-            "position": position,
-            "given_above": given_above,
-            "confidence": confidence,
-            "cap": cap,
-            "min_effective_sample_size": min_effective_sample_size,
-            "max_unsupported_share": max_unsupported_share,
-        },
-        "The command line",
-    )
-    analysis = analyse_file(file, question, np.random.default_rng(seed))
+    subject = _subject(file, None, campaign, var, window_days)
+    columns = {
+        "reward": reward,
+        "propensity": propensity,
+        "action": action,
+        "target": target,
+        "unit": unit,
+        "ranking": ranking,
+        "position": position,
+    }
+    given = {
+        "target_policy": target_policy,
+        "context": tuple(context or ()),
+        "given_above": given_above,
+        "confidence": confidence,
+        "cap": cap,
+        "min_effective_sample_size": min_effective_sample_size,
+        "max_unsupported_share": max_unsupported_share,
+    }
+    rng = np.random.default_rng(seed)
+    if subject is None:
+        assert file is not None
+        analysis = analyse_file(file, Question.of(given | columns, "The command line"), rng)
+    else:
+        if named := [f"--{name}" for name, column in columns.items() if column is not None]:
+            raise InvalidInput(f"{', '.join(named)}: the log knows its own columns; leave that out.")
+        question = question_of(subject, given)
+        shown = exposures(Layout(var), subject, datetime.now(UTC), since, until)
+        _print("\n".join(f"! {warning}" for warning in shown.warnings))
+        chosen = shown.frame[shown.frame["experience"].notna()]
+        analysis = analyse_table(chosen, question, f"The campaign {subject.name!r}", rng)
     _print(off_policy_report.terminal(analysis))
     if json_out is not None:
         _write(json_out, off_policy_report.as_json(analysis))
     if not any(answer.estimates for answer in analysis.answers):
         raise typer.Exit(1)
+
+
+def _subject(
+    file: Path | None, experiment: str | None, campaign: str | None, var: Path, window_days: float | None
+) -> Subject | None:
+    """Return what of Attune's own log is meant; None for a file."""
+    given = [one for one in (file, experiment, campaign) if one is not None]
+    if len(given) != 1:
+        raise InvalidInput(f"Give one of a file, --experiment and --campaign; given are {len(given)} of them.")
+    if file is not None:
+        return None
+    if not Layout(var).database.is_file():
+        raise NotFound(f"There is no log in {var}. Give the service's folder with --var.")
+    subject = (
+        subject_of(Layout(var), "experiment", experiment)
+        if experiment is not None
+        else subject_of(Layout(var), "campaign", str(campaign))
+    )
+    if window_days is None:
+        return subject
+    goal = Goal.of(subject.goal.model_dump() | {"window_days": window_days}, "--window-days")
+    return replace(subject, goal=goal)
 
 
 def _print(text: RenderableType) -> None:

@@ -148,13 +148,27 @@ class DecisionLog:
         return [Definition(*row) for row in rows]
 
     def definition(self, kind: str, name: str, version: str | None = None) -> Definition | None:
-        """Return the definition that holds (or is withdrawn), or that of ``version``; None where there is none."""
+        """Return the latest definition, which may be a withdrawal, or that of ``version``; None where there is none."""
         found = self._database.execute(
             "SELECT kind, name, version, definition, origin FROM definitions"
             " WHERE kind = ? AND name = ? AND version = coalesce(?, version) ORDER BY number DESC LIMIT 1",
             (kind, name, version),
         ).fetchone()
         return None if found is None else Definition(*found)
+
+    def last_text(self, kind: str, name: str) -> str | None:
+        """Return the last definition, that before the withdrawal of one that is withdrawn; None where there is none."""
+        found = self._database.execute(
+            "SELECT definition FROM definitions WHERE kind = ? AND name = ? AND definition IS NOT NULL"
+            " ORDER BY number DESC LIMIT 1",
+            (kind, name),
+        ).fetchone()
+        return None if found is None else str(found[0])
+
+    def names(self, kind: str) -> list[str]:
+        """Return every name that was ever defined, in order."""
+        rows = self._database.execute("SELECT DISTINCT name FROM definitions WHERE kind = ? ORDER BY name", (kind,))
+        return [name for (name,) in rows]
 
 
 def microseconds(moment: datetime) -> int:

@@ -13,11 +13,12 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import polars as pl
 
 from evaluation.attribution import CLICKS, OUTCOME_TYPES, OUTCOMES, earned
+from evaluation.exposures import outcomes_in
 from features.database import open_database, transaction
 from features.decision_log import DecisionLog
 from features.errors import Corrupt
@@ -222,18 +223,4 @@ def rebuild(layout: Layout) -> None:
         tempfile.TemporaryDirectory(prefix=".fold-", dir=layout.root) as folder,
         transaction(database),
     ):
-        DecisionFold(database).restart(map(_outcomes, log.tables(Path(folder))))
-
-
-def _outcomes(path: Path) -> pl.DataFrame:
-    """Return the events in the Parquet file ``path`` that name a decision, or may be what one has earned."""
-    rows = pl.scan_parquet(path, hive_partitioning=False)
-    columns = rows.collect_schema().names()
-    named: list[Any] = [pl.col(name) for name in ("decision_id", "ranking_id") if name in columns]
-    return (
-        rows.with_columns(decision_id=pl.coalesce(*named), timestamp_us=pl.col("timestamp").dt.epoch("us"))
-        .filter(pl.col("decision_id").is_not_null() | pl.col("event_type").is_in(OUTCOME_TYPES))
-        .select(OUTCOMES.names())
-        .cast(OUTCOMES)
-        .collect()
-    )
+        DecisionFold(database).restart(map(outcomes_in, log.tables(Path(folder))))

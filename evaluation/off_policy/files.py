@@ -14,7 +14,7 @@ from pydantic import model_validator
 from evaluation.off_policy.analysis import Analysis, AnalysisSettings, analyse, analyse_rankings
 from evaluation.off_policy.logs import Codes, Floats, LoggedDecisions, LoggedRankings
 from evaluation.off_policy.reward_model import CATEGORIES, Target, predictions
-from evaluation.tables import missing, names, numbers, read_table
+from evaluation.tables import check_columns, missing, names, numbers, read_table
 from features.errors import InvalidInput
 
 PROBABILITY = "probability"
@@ -74,10 +74,29 @@ def analyse_file(path: Path, question: Question, rng: np.random.Generator) -> An
         InvalidInput: a file cannot be read, a column is absent, or a value is missing or out of its range.
     """
     table = _policy_file(question)
-    keys = [] if table is None else [name for name in table.columns if name not in (question.action, PROBABILITY)]
+    return _analysed(read_table(path, _columns(question, table)), table, question, str(path), rng)
+
+
+def analyse_table(frame: pd.DataFrame, question: Question, where: str, rng: np.random.Generator) -> Analysis:
+    """Return the same of a log in memory; ``where`` names it in messages."""
+    table = _policy_file(question)
+    check_columns(frame.columns.tolist(), _columns(question, table), where)
+    return _analysed(frame.reset_index(drop=True), table, question, where, rng)
+
+
+def _columns(question: Question, table: pd.DataFrame | None) -> list[str]:
     single = (question.action, question.target, question.unit, question.ranking, question.position)
-    columns = [question.reward, question.propensity, *filter(None, single), *question.context, *keys]
-    frame, where = read_table(path, columns), str(path)
+    return [question.reward, question.propensity, *filter(None, single), *question.context, *_keys_of(table, question)]
+
+
+def _keys_of(table: pd.DataFrame | None, question: Question) -> list[str]:
+    """Return the columns of the log that the target policy depends on."""
+    return [] if table is None else [name for name in table.columns if name not in (question.action, PROBABILITY)]
+
+
+def _analysed(
+    frame: pd.DataFrame, table: pd.DataFrame | None, question: Question, where: str, rng: np.random.Generator
+) -> Analysis:
     if question.ranking:
         return analyse_rankings(_rankings(frame, question, where), question)
     reward, propensity = numbers(frame[question.reward], where), numbers(frame[question.propensity], where)
@@ -85,7 +104,7 @@ def analyse_file(path: Path, question: Question, rng: np.random.Generator) -> An
     if question.target:
         return analyse(LoggedDecisions(reward, propensity, numbers(frame[question.target], where), unit), question)
     arms = names(frame[question.action], where)
-    every, target = _policy(question, table, keys, frame, arms, where)
+    every, target = _policy(question, table, _keys_of(table, question), frame, arms, where)
     arm = pd.Index(every).get_indexer(pd.Index(arms)).astype(np.int64)
     never = ~np.isin(np.arange(len(every)), arm)
     never_logged = float(target.probabilities[target.group][:, never].sum(axis=1).mean()) if len(arm) else 0.0
