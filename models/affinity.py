@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 from numpy.random import Generator
 from numpy.typing import NDArray
 from pydantic import PositiveFloat, PositiveInt
@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from features.interactions import History, IntArray
 from features.settings import Settings
 from features.snapshot import Snapshot
-from models.compiled import BOOLS, DOUBLE, FLOATS, INTS, LONGS
+from models.compiled import DOUBLE, FLOATS, INTS, LONGS
 from models.scorer import (
     Arrays,
     Features,
@@ -50,6 +50,26 @@ class AffinitySettings(Settings):
     """How many items, the most popular ones, candidates are looked for among."""
     negatives: PositiveInt = 5
     """How many items drawn by popularity are set against each chosen one."""
+
+
+class Taste(NamedTuple):
+    """What a history tells of the values that its items have, in no order, and of all others.
+
+    Attributes:
+        slots: int32; a hash table with linear probing: 1 + the place of a value in the four arrays that follow.
+        values: int32; the numbers of the values.
+        weight: float32; the decayed interactions with each.
+        lift: float32; the logarithm of its share over what is usual.
+        days: float32; since the last interaction.
+        other_lift: float32, shape (dimensions,); the lift of each dimension's values that are not among them.
+    """
+
+    slots: IntArray
+    values: IntArray
+    weight: FloatArray
+    lift: FloatArray
+    days: FloatArray
+    other_lift: FloatArray
 
 
 class Liked(NamedTuple):
@@ -148,7 +168,7 @@ class Affinity(Scorer):
             drawn = drawn[~np.isin(drawn, history.item)].astype(np.int32)
             if len(before) and len(chosen):
                 items = np.concatenate([chosen, drawn])
-                x.append(self._terms(self._by_dimension(before, items, start)).reshape(len(items), -1))
+                x.append(self._terms(self._by_dimension(self.taste(before, start), items)).reshape(len(items), -1))
                 y.append(np.arange(len(items)) < len(chosen))
         if not y or np.concatenate(y).all():
             return np.tile([0.0, 1.0], (len(self.dimensions), 1))
@@ -164,34 +184,36 @@ class Affinity(Scorer):
 
     def scores(self, history: History, items: IntArray, now: datetime) -> Scores:
         """Return popularity times odds; 0 for an item none of whose values the history has."""
-        return self._odds(history, items, now)
+        return self.odds(self.taste(history, now), items)
 
     def features(self, history: History, items: IntArray, now: datetime) -> Features:
         """Return the columns ``feature_names``; NaN for a dimension of which an item has no value."""
-        return np.column_stack([self._odds(history, items, now), self._by_dimension(history, items, now)])
+        taste = self.taste(history, now)
+        return np.column_stack([self.odds(taste, items), self._by_dimension(taste, items)])
 
     def candidates(self, history: History, n: int, now: datetime) -> IntArray:
         """Return the ``n`` items that score highest among the ``strongest_items``."""
-        return best_first(self._strongest, self._odds(history, self._strongest, now), n)
+        return best_first(self._strongest, self.odds(self.taste(history, now), self._strongest), n)
 
-    def liked(self, history: History, n: int, now: datetime) -> IntArray:
-        """Return the numbers of the ``n`` values that the profile prefers most: more of it than usual, and how much."""
-        weight, lift, _ = self._profile(history, now)
-        return best_first(np.arange(len(weight), dtype=np.int32), weight * lift, n)
+    def liked(self, taste: Taste, n: int) -> IntArray:
+        """Return the numbers of the ``n`` values that are preferred most: more of it than usual, and how much."""
+        strength = taste.weight * taste.lift
+        best = np.argsort(-strength, kind="stable")[:n]
+        return taste.values[best[strength[best] > 0]]
 
     def likes(self, history: History, n: int, now: datetime) -> list[Liked]:
         """Return the ``n`` values that the profile prefers most, and how much more than usual."""
-        lift = self._profile(history, now)[1]
-        return [Liked(*self._name(value), float(np.exp(lift[value]))) for value in self.liked(history, n, now).tolist()]
+        taste = self.taste(history, now)
+        lift = dict(zip(taste.values.tolist(), taste.lift.tolist(), strict=True))
+        return [Liked(*self._name(value), float(np.exp(lift[value]))) for value in self.liked(taste, n).tolist()]
 
     def reason(self, history: History, item: int, now: datetime) -> Reason | None:
         """Return the value that speaks most for the item."""
-        weight, lift, _ = self._profile(history, now)
-        mine = self.values[self.indptr[item] : self.indptr[item + 1]]
-        liked = mine[weight[mine] > 0]
-        if not len(liked):
+        taste = self.taste(history, now)
+        mine = np.isin(taste.values, self.values[self.indptr[item] : self.indptr[item + 1]]) & (taste.weight > 0)
+        if not mine.any():
             return None
-        dimension, value = self._name(int(liked[np.argmax(lift[liked])]))
+        dimension, value = self._name(int(taste.values[mine][np.argmax(taste.lift[mine])]))
         return Reason("affinity", f"Fits a liking for {value} ({dimension}).".replace("{", "{{").replace("}", "}}"))
 
     def _name(self, value: int) -> tuple[str, str]:
@@ -217,23 +239,33 @@ class Affinity(Scorer):
         """Return the scorer that ``arrays`` describe."""
         return cls(AffinitySettings.model_validate(config), **arrays)
 
-    def _profile(self, history: History, now: datetime) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Return weight, lift and days since the last interaction of each value; shape (values,) each."""
+    def taste(self, history: History, now: datetime) -> Taste:
+        """Return what the history tells of the values of its items."""
         weight = interaction_weights(history, self.event_weights, self.config.half_life_days, now)
-        return _profile(
-            history.item,
-            history.timestamp_s,
-            weight,
-            now.timestamp(),
-            self.indptr,
-            self.values,
-            self.first_value,
-            self.share,
-            self.config.prior_weight,
+        return Taste(
+            *_taste(
+                np.ascontiguousarray(history.item),
+                np.ascontiguousarray(history.timestamp_s),
+                weight,
+                now.timestamp(),
+                self.indptr,
+                self.values,
+                self.first_value,
+                self.share,
+                self.config.prior_weight,
+            )
         )
 
-    def _by_dimension(self, history: History, items: IntArray, now: datetime) -> Features:
-        return _by_dimension(*self._profile(history, now), self.indptr, self.values, self.first_value, items)
+    def odds(self, taste: Taste, items: IntArray) -> Scores:
+        """Return popularity times the odds that ``taste`` gives each of ``items``; see ``scores``."""
+        return _odds(*taste, self.coefficients, self.strength, self.indptr, self.values, self.first_value, items)
+
+    def lifts(self, taste: Taste, items: IntArray, dimension: int) -> FloatArray:
+        """Return the greatest lift among the values of each of ``items`` in a dimension; NaN where it has none."""
+        return self._by_dimension(taste, items)[:, len(PER_DIMENSION) * dimension + PER_DIMENSION.index("lift")]
+
+    def _by_dimension(self, taste: Taste, items: IntArray) -> Features:
+        return _by_dimension(*taste, self.indptr, self.values, self.first_value, items)
 
     @cached_property
     def _strongest(self) -> IntArray:
@@ -242,40 +274,60 @@ class Affinity(Scorer):
             np.int32
         )
 
-    def _odds(self, history: History, items: IntArray, now: datetime) -> Scores:
-        weight, lift, _ = self._profile(history, now)
-        worth = np.repeat(self.coefficients, np.diff(self.first_value), axis=0)
-        odds = np.exp(np.log1p(weight) * worth[:, 0] + lift * worth[:, 1]).astype(np.float32)
-        return _odds(odds, weight > 0, self.strength, self.indptr, self.values, self.first_value, items)
+
+_READ_2D = types.Array(types.float64, 2, "C", readonly=True)
+_TASTE = (INTS, INTS, FLOATS, FLOATS, FLOATS, FLOATS)
+
+
+@njit(types.int64(INTS, INTS, types.int32), cache=True)
+def _slot(slots, keys, value):  # type: ignore[no-untyped-def]
+    mask = len(slots) - 1
+    at = (np.int64(value) * 2654435761 >> 8) & mask
+    while slots[at] != 0 and keys[slots[at] - 1] != value:
+        at = (at + 1) & mask
+    return at
 
 
 @njit((INTS, LONGS, FLOATS, DOUBLE, LONGS, INTS, INTS, FLOATS, DOUBLE), cache=True)
-def _profile(item, time_s, weight, now_s, indptr, values, first_value, share, prior_weight):  # type: ignore[no-untyped-def]
+def _taste(item, time_s, weight, now_s, indptr, values, first_value, share, prior_weight):  # type: ignore[no-untyped-def]
     n_dimensions = len(first_value) - 1
-    total = np.zeros(len(share), np.float32)
-    last_s = np.zeros(len(share), np.int64)
+    most = 0
+    for row in range(len(item)):
+        most += indptr[item[row] + 1] - indptr[item[row]]
+    size = 2
+    while size < 2 * most:
+        size *= 2
+    slots = np.zeros(size, np.int32)
+    keys, total = np.empty(most, np.int32), np.zeros(most, np.float32)
+    last_s = np.zeros(most, np.int64)
+    n = 0
     for row in range(len(item)):
         if weight[row] != 0:
             for at in range(indptr[item[row]], indptr[item[row] + 1]):
-                total[values[at]] += weight[row]
-                last_s[values[at]] = time_s[row]
-    lift = np.empty(len(share), np.float32)
-    days = np.empty(len(share), np.float32)
-    for dimension in range(n_dimensions):
-        start, end = first_value[dimension], first_value[dimension + 1]
-        together = np.float32(0)
-        for value in range(start, end):
-            total[value] = max(total[value], 0)
-            together += total[value]
-        for value in range(start, end):
-            mine = (total[value] + prior_weight * share[value]) / (together + prior_weight)
-            lift[value] = np.log(mine / share[value])
-            days[value] = (now_s - last_s[value]) / 86400 if last_s[value] > 0 else np.nan
-    return total, lift, days
+                slot = _slot(slots, keys, values[at])
+                if slots[slot] == 0:
+                    keys[n] = values[at]
+                    n += 1
+                    slots[slot] = n
+                total[slots[slot] - 1] += weight[row]
+                last_s[slots[slot] - 1] = time_s[row]
+    together = np.zeros(n_dimensions, np.float32)
+    dimension = np.empty(n, np.int32)
+    for k in range(n):
+        dimension[k] = np.searchsorted(first_value, keys[k], side="right") - 1
+        total[k] = max(total[k], np.float32(0))
+        together[dimension[k]] += total[k]
+    lift, days = np.empty(n, np.float32), np.empty(n, np.float32)
+    for k in range(n):
+        usual = share[keys[k]]
+        lift[k] = np.log((total[k] + prior_weight * usual) / (together[dimension[k]] + prior_weight) / usual)
+        days[k] = (now_s - last_s[k]) / 86400
+    other = np.log(prior_weight / (together + prior_weight)).astype(np.float32)
+    return slots, keys[:n].copy(), total[:n].copy(), lift, days, other
 
 
-@njit((FLOATS, FLOATS, FLOATS, LONGS, INTS, INTS, INTS), cache=True)
-def _by_dimension(weight, lift, days, indptr, values, first_value, items):  # type: ignore[no-untyped-def]
+@njit((*_TASTE, LONGS, INTS, INTS, INTS), cache=True)
+def _by_dimension(slots, keys, weight, lift, days, other, indptr, values, first_value, items):  # type: ignore[no-untyped-def]
     n_dimensions = len(first_value) - 1
     out = np.full((len(items), 3 * n_dimensions), np.nan, np.float32)
     for k in range(len(items)):
@@ -285,15 +337,25 @@ def _by_dimension(weight, lift, days, indptr, values, first_value, items):  # ty
             while value >= first_value[dimension + 1]:
                 dimension += 1
             column = 3 * dimension
-            if np.isnan(out[k, column]) or lift[value] > out[k, column + 1]:
-                out[k, column] = weight[value]
-                out[k, column + 1] = lift[value]
-                out[k, column + 2] = days[value]
+            place = slots[_slot(slots, keys, value)] - 1
+            its_lift = lift[place] if place >= 0 else other[dimension]
+            if np.isnan(out[k, column]) or its_lift > out[k, column + 1]:
+                out[k, column] = weight[place] if place >= 0 else 0
+                out[k, column + 1] = its_lift
+                out[k, column + 2] = days[place] if place >= 0 else np.nan
     return out
 
 
-@njit((FLOATS, BOOLS, FLOATS, LONGS, INTS, INTS, INTS), cache=True)
-def _odds(odds, chosen, strength, indptr, values, first_value, items):  # type: ignore[no-untyped-def]
+@njit((*_TASTE, _READ_2D, FLOATS, LONGS, INTS, INTS, INTS), cache=True)
+def _odds(slots, keys, weight, lift, days, other, worth, strength, indptr, values, first_value, items):  # type: ignore[no-untyped-def]
+    n_dimensions = len(first_value) - 1
+    odds = np.empty(len(keys), np.float32)
+    for k in range(len(keys)):
+        dimension = np.searchsorted(first_value, keys[k], side="right") - 1
+        odds[k] = np.exp(np.log1p(np.float64(weight[k])) * worth[dimension, 0] + lift[k] * worth[dimension, 1])
+    other_odds = np.empty(n_dimensions, np.float32)
+    for dimension in range(n_dimensions):
+        other_odds[dimension] = np.exp(other[dimension] * worth[dimension, 1])
     out = np.empty(len(items), np.float32)
     for k in range(len(items)):
         product = strength[items[k]]
@@ -302,13 +364,15 @@ def _odds(odds, chosen, strength, indptr, values, first_value, items):  # type: 
         known = False
         for at in range(indptr[items[k]], indptr[items[k] + 1]):
             value = values[at]
-            known |= chosen[value]
-            if value >= first_value[dimension]:
+            changes = value >= first_value[dimension]
+            if changes:
                 product *= best
-                best = odds[value]
                 while value >= first_value[dimension]:
                     dimension += 1
-            elif odds[value] > best:
-                best = odds[value]
+            place = slots[_slot(slots, keys, value)] - 1
+            its_odds = odds[place] if place >= 0 else other_odds[dimension - 1]
+            known |= place >= 0 and weight[place] > 0
+            if changes or its_odds > best:
+                best = its_odds
         out[k] = product * best if known else 0
     return out

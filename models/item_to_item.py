@@ -132,10 +132,7 @@ class ItemToItem(Scorer):
     def anchors(self, history: History, now: datetime) -> tuple[IntArray, FloatArray]:
         """Return the items of the history that count, the heaviest first, and what each weighs."""
         weight = interaction_weights(history, self.event_weights, self.config.half_life_days, now)
-        items, at = np.unique(history.item, return_inverse=True)
-        total = np.bincount(at, weight, minlength=len(items)).astype(np.float32)
-        heaviest = best_first(np.arange(len(items), dtype=np.int32), total, self.config.recent_items)
-        return items[heaviest], np.sqrt(total[heaviest])
+        return _heaviest_items(np.ascontiguousarray(history.item), weight, self.config.recent_items)
 
     def _between(self, one: int, other: int) -> float:
         part = slice(int(self.indptr[one]), int(self.indptr[one + 1]))
@@ -259,3 +256,19 @@ def _spread(mine, weight, indptr, indices, strength):  # type: ignore[no-untyped
         for at in range(indptr[mine[k]], indptr[mine[k] + 1]):
             scores[indices[at]] += weight[k] * strength[at]
     return scores
+
+
+@njit((INTS, FLOATS, LONG), cache=True)
+def _heaviest_items(item, weight, n):  # type: ignore[no-untyped-def]
+    """Return the ``n`` items of the largest sum of ``weight`` above 0, the heaviest first, and the root of the sum."""
+    order = np.argsort(item, kind="mergesort")
+    items, total = np.empty(len(item), np.int32), np.zeros(len(item), np.float32)
+    count = 0
+    for row in order:
+        if count == 0 or items[count - 1] != item[row]:
+            items[count] = item[row]
+            count += 1
+        total[count - 1] += weight[row]
+    heaviest = np.argsort(-total[:count], kind="mergesort")[: min(n, count)]
+    heaviest = heaviest[total[heaviest] > 0]
+    return items[heaviest], np.sqrt(total[heaviest])

@@ -8,11 +8,13 @@ from datetime import datetime
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from features.events import STANDARD_EVENT_TYPES
 from features.interactions import History, IntArray
 from features.settings import Settings
+from models.compiled import BYTES, DOUBLE, FLOATS, LONGS
 
 Scores = NDArray[np.float32]
 Features = NDArray[np.float32]
@@ -100,11 +102,30 @@ def interaction_weights(
     """Return what each interaction weighs at ``now``; shape (len(history),).
 
     That is the weight of its event type, halved every ``half_life_days`` of age. A return weighs the negative of a
-    purchase, and a purchase of 0 pieces weighs nothing. ``event_weights`` is indexed by the code of the event type.
+    purchase; a purchase of 0 pieces weighs nothing, nor does a type without a weight. ``event_weights`` is indexed by
+    the code of the event type.
     """
-    age_days = (now.timestamp() - history.timestamp_s) / DAY_S
-    sign = np.where(history.event_type == PURCHASE, np.sign(history.quantity), np.where(history.quantity < 0, -1, 1))
-    return (event_weights[history.event_type] * sign * 0.5 ** (age_days / half_life_days)).astype(np.float32)
+    return _weights(
+        *(np.ascontiguousarray(part) for part in (history.event_type, history.timestamp_s, history.quantity)),
+        np.ascontiguousarray(event_weights),
+        float(half_life_days),
+        now.timestamp(),
+    )
+
+
+@njit((BYTES, LONGS, FLOATS, FLOATS, DOUBLE, DOUBLE), cache=True)
+def _weights(event_type, timestamp_s, quantity, event_weights, half_life_days, now_s):  # type: ignore[no-untyped-def]
+    found = np.empty(len(event_type), np.float32)
+    for row in range(len(event_type)):
+        if event_type[row] == PURCHASE:
+            sign = np.sign(quantity[row])
+        else:
+            sign = np.float32(-1) if quantity[row] < 0 else np.float32(1)
+        age_days = (now_s - timestamp_s[row]) / 86_400
+        known = event_type[row] < len(event_weights)
+        weight = event_weights[event_type[row]] if known else np.float32(0)
+        found[row] = weight * sign * 0.5 ** (age_days / half_life_days)
+    return found
 
 
 def event_weights(event_types: tuple[str, ...], weights: Mapping[str, float]) -> NDArray[np.float32]:

@@ -9,7 +9,7 @@ from typing import Protocol, cast
 import numpy as np
 
 from features.interactions import History, IntArray
-from models.affinity import PER_DIMENSION, Affinity
+from models.affinity import Affinity
 from models.bundle import Bundle
 from serving.filters import Expressions, Values, listed
 from serving.pool import Doubles
@@ -40,18 +40,18 @@ def booster_of(
         scorer = cast("Affinity | None", bundle.scorers.get("affinity"))
         if scorer is None or settings.affinity not in scorer.dimensions.tolist():
             return None
-        column = 1 + len(PER_DIMENSION) * scorer.dimensions.tolist().index(settings.affinity) + 1
+        dimension = scorer.dimensions.tolist().index(settings.affinity)
 
         def by_affinity(items: IntArray, history: History, values: Values, now: datetime) -> Doubles:
             added, old = np.zeros(len(items)), items < len(bundle.items)
-            lift = np.nan_to_num(scorer.features(history, items[old], now)[:, column].astype(np.float64))
+            lift = np.nan_to_num(scorer.lifts(scorer.taste(history, now), items[old], dimension).astype(np.float64))
             added[old] = weight * np.maximum(1 - np.exp(-lift), 0)
             return added
 
         return by_affinity
-    chosen = listed("", np.array([i for i in map(index_of, settings.items) if i is not None], np.int32))
 
     def of_items(items: IntArray, history: History, values: Values, now: datetime) -> Doubles:
-        return np.where(chosen.keeps(items), 0.0, weight)
+        chosen = np.array([i for i in map(index_of, settings.items) if i is not None], np.int32)
+        return np.where(listed("", chosen).keeps(items), 0.0, weight)
 
     return of_items

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 import polars as pl
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from features.errors import InvalidInput
 from features.interactions import IntArray
 from models.compiled import BOOLS, BYTES, DOUBLE, DOUBLES, INTS, LONGS
+from serving.live_catalog import LiveCatalog
 
 BoolArray = NDArray[np.bool_]
 Value = float | str | bool | None
@@ -51,58 +52,6 @@ _UNAVAILABLE: Final = (
 )
 
 
-class Shelf(Protocol):
-    """What the catalog says of each item at this moment.
-
-    The arrays are in order of the item index, and longer than the bundle's items where items came after it. They may be
-    replaced, and their entries change, between two requests; ``version`` tells.
-    """
-
-    version: int
-    """Rises with every change."""
-    in_catalog: BoolArray
-    visible: BoolArray
-    stock: NDArray[np.float64]
-    """NaN where unlimited."""
-    price: NDArray[np.float64]
-    """NaN where unknown."""
-    published_s: NDArray[np.int64]
-    expires_s: NDArray[np.int64]
-
-    @property
-    def latest(self) -> IntArray:
-        """All items, the latest published first; those without a date last."""
-
-    def rows(self, items: IntArray | None) -> pl.DataFrame:
-        """Return the columns of the catalog for ``items``, or for all, in order; see ``Snapshot.catalog``."""
-
-    def changed_since(self, version: int) -> IntArray | None:
-        """Return the items that changed after ``version``, or None where that is no longer known."""
-
-
-class BundleShelf:
-    """The catalog as the snapshot of a bundle has it; it never changes."""
-
-    def __init__(self, catalog: pl.DataFrame) -> None:
-        self.version = 0
-        self.in_catalog = catalog["in_catalog"].fill_null(False).to_numpy()
-        self.visible = catalog["visible"].fill_null(True).to_numpy()
-        self.stock = catalog["stock"].cast(pl.Float64).fill_null(np.nan).to_numpy()
-        self.price = catalog["price"].cast(pl.Float64).fill_null(np.nan).to_numpy()
-        self.published_s = _seconds(catalog["published_at"], np.iinfo(np.int64).min)
-        self.expires_s = _seconds(catalog["expires_at"], np.iinfo(np.int64).max)
-        self.latest = np.argsort(-self.published_s.astype(np.float64), kind="stable").astype(np.int32)
-        self._catalog = catalog
-
-    def rows(self, items: IntArray | None) -> pl.DataFrame:
-        """Return the columns of the catalog for ``items``, or for all."""
-        return self._catalog if items is None else self._catalog[items]
-
-    def changed_since(self, version: int) -> IntArray | None:
-        """Return no items."""
-        return np.zeros(0, np.int32)
-
-
 @dataclass(frozen=True, slots=True)
 class Filter:
     """Keeps the items that meet a condition, and says of the others why they do not.
@@ -119,8 +68,8 @@ class Filter:
 class Rules:
     """Everything that removes items from one ranking: what the catalog says at its moment, and ``filters``."""
 
-    def __init__(self, shelf: Shelf, now: datetime, filters: Sequence[Filter]) -> None:
-        self._shelf = shelf
+    def __init__(self, catalog: LiveCatalog, now: datetime, filters: Sequence[Filter]) -> None:
+        self._catalog = catalog
         self._now_s = now.timestamp()
         self._filters = filters
 
@@ -147,9 +96,15 @@ class Rules:
         return found
 
     def _unavailable(self, items: IntArray) -> NDArray[np.uint8]:
-        shelf = self._shelf
+        catalog = self._catalog
         return _unavailable(
-            items, shelf.in_catalog, shelf.visible, shelf.stock, shelf.published_s, shelf.expires_s, self._now_s
+            items,
+            catalog.in_catalog,
+            catalog.visible,
+            catalog.stock,
+            catalog.published_s,
+            catalog.expires_s,
+            self._now_s,
         )
 
 
@@ -159,15 +114,15 @@ def listed(reason: str, items: IntArray) -> Filter:
     return Filter(reason, lambda asked: ~_among(asked, ordered))
 
 
-def priced(shelf: Shelf, anchors: IntArray, window: tuple[float, float]) -> Filter | None:
+def priced(catalog: LiveCatalog, anchors: IntArray, window: tuple[float, float]) -> Filter | None:
     """Return the filter that keeps prices within shares of the mean price of ``anchors``; None if that is unknown."""
-    known = shelf.price[anchors]
+    known = catalog.price[anchors]
     known = known[np.isfinite(known)]
     if not len(known):
         return None
     low, high = (share * float(known.mean()) for share in window)
     reason = f"not priced from {low:.2f} to {high:.2f}"
-    return Filter(reason, lambda items: (shelf.price[items] >= low) & (shelf.price[items] <= high))
+    return Filter(reason, lambda items: (catalog.price[items] >= low) & (catalog.price[items] <= high))
 
 
 class _Bitmap:
@@ -188,9 +143,9 @@ class Expressions:
     the catalog changes only the bits of the changed items. Another is evaluated for the items asked about alone.
     """
 
-    def __init__(self, shelf: Shelf) -> None:
-        self._shelf = shelf
-        every = shelf.rows(None)
+    def __init__(self, catalog: LiveCatalog) -> None:
+        self._catalog = catalog
+        every = catalog.rows(None)
         dimensions = [name for name, dtype in every.schema.items() if isinstance(dtype, pl.List)]
         several = every.select((pl.col(dimensions).list.len() > 1).any())
         self._single = [pl.col(name).list.first() for name in dimensions if not several[name].item()]
@@ -223,11 +178,11 @@ class Expressions:
         return lambda items: self._meets(asked, items)
 
     def _bitmap(self, expression: str) -> _Bitmap:
-        shelf, bitmap = self._shelf, self._bitmaps.get(expression)
-        n_items = len(shelf.in_catalog)
-        if bitmap is None or bitmap.version != shelf.version or bitmap.n_items != n_items:
-            version = shelf.version
-            changed = None if bitmap is None else shelf.changed_since(bitmap.version)
+        catalog, bitmap = self._catalog, self._bitmaps.get(expression)
+        n_items = len(catalog.in_catalog)
+        if bitmap is None or bitmap.version != catalog.version or bitmap.n_items != n_items:
+            version = catalog.version
+            changed = None if bitmap is None else catalog.changed_since(bitmap.version)
             if bitmap is None or changed is None:
                 bits = np.packbits(self._meets(expression, None), bitorder="little")
             else:
@@ -249,7 +204,7 @@ class Expressions:
         if len(expression) > MAX_EXPRESSION_LENGTH:
             raise InvalidInput(f"The filter has {len(expression)} characters; {MAX_EXPRESSION_LENGTH} are allowed.")
         _refuse_foreign_calls(expression)
-        rows = self._shelf.rows(items).drop("in_catalog", "visible").with_columns(self._single)
+        rows = self._catalog.rows(items).drop("in_catalog", "visible").with_columns(self._single)
         try:
             result = rows.select(pl.sql_expr(expression)).to_series()
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException, LookupError) as error:
@@ -297,10 +252,6 @@ def _refuse_foreign_calls(expression: str) -> None:
     if foreign or "select" in words or "over" in words:
         what = f"calls {foreign[0]}" if foreign else "asks other tables or rows"
         raise InvalidInput(f"The filter {expression!r} {what}. It may call: {', '.join(FUNCTIONS)}.")
-
-
-def _seconds(times: pl.Series, unknown: int) -> NDArray[np.int64]:
-    return times.dt.epoch("s").fill_null(unknown).to_numpy()
 
 
 @njit((INTS, BOOLS, BOOLS, DOUBLES, LONGS, LONGS, DOUBLE), cache=True)

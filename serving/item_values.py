@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any, Self
+from typing import Final, Self
 
 import numpy as np
 import polars as pl
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from features.interactions import IntArray
 from models.compiled import INTS, LONG, LONGS
 
-TOP: int = 200
+TOP: Final = 200
 """How many items of a value are kept in order of popularity."""
 
 
@@ -89,22 +89,15 @@ class ItemValues:
         """Return the text of a value."""
         return self._names[value]
 
-    def top(self, value: int, n: int) -> IntArray:
-        """Return the ``n`` most popular items of ``value``, at most ``TOP``."""
-        indptr, items = self._top
-        start = int(indptr[value])
-        return items[start : min(start + n, int(indptr[value + 1]))]
+    def top(self, values: IntArray, n: int) -> IntArray:
+        """Return the ``n`` most popular items, at most ``TOP``, of each of ``values``, one value after another."""
+        return _first_of_each(values, *self._top, n)
 
     @cached_property
     def _top(self) -> tuple[NDArray[np.int64], IntArray]:
         n_values = int(self.first_value[-1])
         by_popularity = np.argsort(-self._strength, kind="stable").astype(np.int32)
         return _top(by_popularity, self.indptr, self.values, n_values, TOP)
-
-
-def within(counts: dict[int, int], values: list[int], limits: Any) -> bool:
-    """Return whether one more item with ``values`` stays within ``limits``, by value, given ``counts`` so far."""
-    return all(counts.get(value, 0) < limits[value] for value in values)
 
 
 @njit((INTS, LONGS, INTS, LONG, LONG), cache=True)
@@ -138,3 +131,17 @@ def _have_any(items, asked, indptr, values):  # type: ignore[no-untyped-def]
             if place < len(asked) and asked[place] == values[at]:
                 found[k] = True
     return found
+
+
+@njit((INTS, LONGS, INTS, LONG), cache=True)
+def _first_of_each(rows, indptr, items, n):  # type: ignore[no-untyped-def]
+    total = 0
+    for row in rows:
+        total += min(n, indptr[row + 1] - indptr[row])
+    out = np.empty(total, np.int32)
+    at = 0
+    for row in rows:
+        for place in range(indptr[row], min(indptr[row] + n, indptr[row + 1])):
+            out[at] = items[place]
+            at += 1
+    return out

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -16,7 +15,8 @@ from features.interactions import History, IntArray
 from models.bundle import Bundle
 from models.scorer import DAY_S, PURCHASE, Reason, Scorer
 from serving.boosters import Booster, booster_of
-from serving.filters import BundleShelf, Expressions, Filter, Rules, Shelf, listed, priced
+from serving.filters import Expressions, Filter, Rules, listed, priced
+from serving.live_catalog import LiveCatalog
 from serving.pool import Doubles, Pool, best_rows
 from serving.query import Query
 from serving.recipes import MODEL, Recipe, Recipes, SourceSettings
@@ -101,8 +101,6 @@ class Plan:
     tiers: tuple[Tier, ...]
     boosters: tuple[tuple[str, Booster], ...]
     caps: Caps | None
-    pinned: IntArray
-    buried: IntArray
 
 
 @dataclass(slots=True, eq=False)
@@ -110,7 +108,10 @@ class Asked:
     """A query on its way to a ranking.
 
     Attributes:
-        history: With the items on the page viewed now.
+        history: Of items of the bundle, for scorers know no others; with the items on the page viewed now.
+        rng: For the places left to chance; None where the recipe leaves none or the query has no seed.
+        pinned: The items that come first.
+        buried: The items that come last.
         taken: The items that are in the list already, in order.
     """
 
@@ -119,26 +120,36 @@ class Asked:
     history: History
     rules: Rules
     rng: Generator | None
+    pinned: IntArray
+    buried: IntArray
     taken: IntArray = field(default_factory=lambda: _NO_ITEMS)
+    _known: dict[tuple[str, float | None], Known] = field(default_factory=dict)
+
+    def known(self, settings: SourceSettings, catalog: LiveCatalog) -> Known:
+        """Return what a source is told; sources of the same anchor are told the same."""
+        key = settings.anchor, settings.lookback_days
+        if key not in self._known:
+            self._known[key] = Known(anchored(self.query, self.history, settings), self.query.now, catalog)
+        return self._known[key]
 
 
 class Pipeline:
-    """Ranks the items of one bundle by the recipes; used by any number of threads at once."""
+    """Ranks the items of one bundle by the recipes; used by one thread at a time."""
 
-    def __init__(self, bundle: Bundle, recipes: Recipes, shelf: Shelf | None = None) -> None:
+    def __init__(self, bundle: Bundle, recipes: Recipes, catalog: LiveCatalog | None = None) -> None:
         """Prepare the recipes for the bundle.
 
-        ``shelf`` is the catalog as it is now; that of the bundle's snapshot where None.
+        ``catalog`` is the catalog as it is now; that of the bundle's snapshot where None.
 
         Raises:
             InvalidInput: an expression of a recipe does not fit the catalog.
         """
         self.bundle = bundle
         self.recipes = recipes
-        self.shelf = BundleShelf(bundle.catalog) if shelf is None else shelf
-        self._expressions = Expressions(self.shelf)
+        self.catalog = LiveCatalog(bundle) if catalog is None else catalog
+        self._expressions = Expressions(self.catalog)
         self._plans: dict[str, Plan] = {}
-        self._pools = threading.local()
+        self._pool = Pool()
         for recipe in recipes.recipes.values():
             self.prepare(recipe)
 
@@ -154,7 +165,7 @@ class Pipeline:
         if recipe.filter is not None:
             self._expressions.prepare(recipe.filter)
         boosters = [
-            (one.name, booster_of(one, self.bundle, self._expressions, self.index_of)) for one in recipe.boosters
+            (one.name, booster_of(one, self.bundle, self._expressions, self.catalog.find)) for one in recipe.boosters
         ]
         dimensions = {name: n for name, n in recipe.at_most.items() if name in self.bundle.manifest.dimensions}
         plan = Plan(
@@ -162,7 +173,6 @@ class Pipeline:
             self._tiers(recipe),
             tuple((name, booster) for name, booster in boosters if booster is not None),
             Caps(self.bundle.catalog, dimensions) if dimensions else None,
-            *(self._indices(items) for items in (recipe.pinned, recipe.buried)),
         )
         self._plans[recipe.version] = plan
         return plan
@@ -178,13 +188,13 @@ class Pipeline:
         plan, recipe = asked.plan, asked.plan.recipe
         placed: list[Placed] = []
         for first, tier in enumerate(plan.tiers):
-            self._take(asked, placed, self._placed_by(asked, tier, plan.pinned if not first else _NO_ITEMS))
+            self._take(asked, placed, self._placed_by(asked, tier, asked.pinned if not first else _NO_ITEMS))
             if len(asked.taken) == query.n:
                 break
         explored = self._explore(asked, placed)
-        if recipe.fill or query.only is not None:
+        if len(asked.taken) < query.n and (recipe.fill or query.only is not None):
             self._take(asked, placed, self._filling(asked))
-            self._take(asked, placed, self._unscored(asked, _those(plan.buried, query.only)))
+            self._take(asked, placed, self._unscored(asked, _those(asked.buried, query.only)))
         if not placed:
             placed.append(_without_scores(_NO_ITEMS))
         items = asked.taken
@@ -200,17 +210,17 @@ class Pipeline:
 
     def reasons(self, query: Query, ranking: Ranking) -> list[Reason]:
         """Return why each item is in ``ranking``, the answer to ``query``."""
-        history = query.history_with_context()
+        asked = self._asked(query)
         found: list[Reason] = []
         for placed in ranking.placed:
             unscored = Reason(UNSCORED, "In the catalog; nobody has chosen it so far.")
             if placed.tier is None:
                 found += [unscored] * len(placed.items)
             elif placed.tier.ranker is not None:
-                reasons = placed.tier.ranker.reasons(self._of_bundle(history), placed.items, query.now)
+                reasons = placed.tier.ranker.reasons(asked.history, placed.items, query.now)
                 found += [reason or unscored for reason in reasons]
             else:
-                known = [self._known(query, history, settings) for _, settings in placed.tier.sources]
+                known = [asked.known(settings, self.catalog) for _, settings in placed.tier.sources]
                 for item, parts in zip(placed.items.tolist(), placed.parts, strict=True):
                     order = np.argsort(-parts[: len(known)], kind="stable").tolist()
                     theirs = (placed.tier.sources[at][0].reason(known[at], item) for at in order if parts[at] > 0)
@@ -223,7 +233,7 @@ class Pipeline:
         Added up in the order in which they come they are the score, to the last bit.
         """
         found: list[dict[str, float]] = []
-        history = self._of_bundle(query.history_with_context())
+        history = self._history(query)
         for placed in ranking.placed:
             rows = [dict(zip(placed.names, row, strict=True)) for row in placed.parts.tolist()]
             if placed.tier is not None and placed.tier.ranker is not None and len(placed.items):
@@ -248,7 +258,7 @@ class Pipeline:
                 answers.append(f"It is in the list, at place {place}.")
             elif item in of_filters:
                 answers.append(f"It is {of_filters[item]}.")
-            elif item in asked.plan.buried:
+            elif item in asked.buried:
                 answers.append("The recipe buries it.")
             elif row < 0 or base[row] <= 0:
                 answers.append(f"None of {self._names(tier)} proposes it for this history.")
@@ -266,14 +276,10 @@ class Pipeline:
         """Return the names of the recipes that the bundle can answer."""
         return [name for name, recipe in self.recipes.recipes.items() if self.prepare(recipe).tiers]
 
-    def index_of(self, item_id: str) -> int | None:
-        """Return the index of the item ``item_id``, None where it is unknown."""
-        return self.bundle.items.find(item_id)
-
     @property
     def n_items(self) -> int:
         """How many items there are, those included that may not be shown."""
-        return len(self.shelf.in_catalog)
+        return len(self.catalog)
 
     def _tiers(self, recipe: Recipe) -> tuple[Tier, ...]:
         sources = self._sources(recipe.sources)
@@ -287,7 +293,7 @@ class Pipeline:
         return (*tiers, *(Tier((one,)) for one in self._sources(recipe.fallbacks)))
 
     def _sources(self, settings: Sequence[SourceSettings]) -> tuple[tuple[Source, SourceSettings], ...]:
-        found = ((source_of(one, self.bundle, self.index_of), one) for one in settings)
+        found = ((source_of(one, self.bundle, self.catalog.find), one) for one in settings)
         return tuple((source, one) for source, one in found if source is not None)
 
     def _asked(self, query: Query) -> Asked:
@@ -299,14 +305,16 @@ class Pipeline:
                 f"The recipe {query.recipe!r} needs {' or '.join(needed)}, which the bundle now served does not have. "
                 f"Recipes it can answer: {', '.join(self.available())}."
             )
-        rules = Rules(self.shelf, query.now, self._filters(query, recipe))
+        rules = Rules(self.catalog, query.now, self._filters(query, recipe))
         chance = query.seed is not None and (recipe.shuffle or recipe.explore)
         return Asked(
             query,
             plan,
-            query.history_with_context(),
+            self._history(query),
             rules,
             np.random.default_rng([query.seed or 0, 1]) if chance else None,
+            self._indices(recipe.pinned),
+            self._indices(recipe.buried),
         )
 
     def _filters(self, query: Query, recipe: Recipe) -> list[Filter]:
@@ -326,7 +334,7 @@ class Pipeline:
                 recent = history.timestamp_s >= query.now.timestamp() - days * DAY_S
                 within = history.item[(history.event_type == event_type) & recent]
                 filters.append(listed(f"{verb} within {days:g} days", within))
-        if recipe.price_window is not None and (window := priced(self.shelf, query.context, recipe.price_window)):
+        if recipe.price_window is not None and (window := priced(self.catalog, query.context, recipe.price_window)):
             filters.append(window)
         for expression in (recipe.filter, query.filter):
             if expression is not None:
@@ -360,14 +368,14 @@ class Pipeline:
         query, plan = asked.query, asked.plan
         n_base = 1 if tier.ranker is not None else len(tier.sources)
         n_parts = n_base + len(plan.boosters) + (asked.rng is not None and plan.recipe.shuffle > 0)
-        pool = self._pool().cleared(n_parts, None if query.only is None else _distinct(query.only))
+        pool = self._pool.cleared(n_parts, None if query.only is None else _distinct(query.only))
         if tier.ranker is not None:
             self._rank_by(asked, tier, pinned, wanted, pool)
         else:
-            knowns = [self._known(query, asked.history, settings) for _, settings in tier.sources]
+            knowns = [asked.known(settings, self.catalog) for _, settings in tier.sources]
             times = max(1, wanted // (query.n + SPARE_CANDIDATES))
-            for part, (source, settings) in enumerate(tier.sources):
-                source.propose(knowns[part], pool, part, settings.candidates * times)
+            for known, (source, settings) in zip(knowns, tier.sources, strict=True):
+                source.propose(known, pool, settings.candidates * times)
             pool.add(pinned)
             for part, (source, settings) in enumerate(tier.sources):
                 source.score(knowns[part], pool, part)
@@ -377,7 +385,7 @@ class Pipeline:
             base += pool.part(part)
         items = pool.items
         for part, (_, booster) in enumerate(plan.boosters, n_base):
-            pool.part(part)[:] = booster(items, self._of_bundle(asked.history), query.values, query.now)
+            pool.part(part)[:] = booster(items, asked.history, query.values, query.now)
         if asked.rng is not None and plan.recipe.shuffle:
             pool.part(n_parts - 1)[:] = gumbel(plan.recipe.shuffle, len(items), np.random.default_rng(query.seed))
         return pool, base, pool.totals() if n_parts > n_base else base
@@ -386,29 +394,28 @@ class Pipeline:
         """Put what passes the filters of what the sources, or the ranker, propose into the running, scored by it."""
         query, ranker = asked.query, tier.ranker
         assert ranker is not None
-        history = self._of_bundle(asked.history)
         n_known = len(self.bundle.items)
         if query.only is None:
             if tier.sources:
                 for source, settings in tier.sources:
                     times = max(1, wanted // (query.n + SPARE_CANDIDATES + len(asked.history)))
-                    known = self._known(query, asked.history, settings)
-                    source.propose(known, pool, 0, settings.candidates * times)
+                    known = asked.known(settings, self.catalog)
+                    source.propose(known, pool, settings.candidates * times)
                 proposed = pool.items.copy()
             elif n_known <= FEW_ITEMS or wanted >= n_known:
                 proposed = np.arange(n_known, dtype=np.int32)
             else:
-                proposed = ranker.proposed(history, wanted, query.now)
+                proposed = ranker.proposed(asked.history, wanted, query.now)
             pool.cleared(pool.n_parts, None)
             # Before they are scored, for the trees of a ranker take longer than any filter.
             pool.add(asked.rules.kept(np.concatenate([pinned, proposed])))
         items, old = pool.items, pool.items < n_known
-        pool.part(0)[old] = ranker.scores(history, items[old], query.now)
+        pool.part(0)[old] = ranker.scores(asked.history, items[old], query.now)
 
     def _best(self, asked: Asked, pool: Pool, base: Doubles, total: Doubles, pinned: IntArray) -> NDArray[np.int64]:
         """Return the rows of ``pool`` that join the list: the pinned ones, then the best that pass everything."""
         n = asked.query.n - len(asked.taken)
-        out = [pool.rows(items) for items in (asked.taken, asked.plan.buried, pinned) if len(items)]
+        out = [pool.rows(items) for items in (asked.taken, asked.buried, pinned) if len(items)]
         if out or (base <= 0).any():
             total = np.where(base > 0, total, -np.inf)
             rows = np.concatenate([*out, np.zeros(0, np.int64)])
@@ -449,8 +456,8 @@ class Pipeline:
         if rng.random() >= explore.probability:
             return Explored(place, False, 1 - explore.probability)
         row = int(others[rng.integers(len(others))])
-        item = self._pool().items[row : row + 1].copy()
-        inserted = _inserted(first, place, item, total[row], self._pool().parts(np.array([row])))
+        item = self._pool.items[row : row + 1].copy()
+        inserted = _inserted(first, place, item, total[row], self._pool.parts(np.array([row])))
         asked.taken = np.concatenate([asked.taken[:place], item, asked.taken[place:]])
         placed[0] = inserted
         if len(asked.taken) > asked.query.n:
@@ -463,7 +470,7 @@ class Pipeline:
         pool, base, total = self._scored(asked, tier, _NO_ITEMS, asked.query.n + SPARE_CANDIDATES)
         items = pool.items
         rows = np.flatnonzero((base > 0) & asked.rules.keeps(items) & listed("", asked.taken).keeps(items))
-        rows = rows[listed("", asked.plan.buried).keeps(items[rows])]
+        rows = rows[listed("", asked.buried).keeps(items[rows])]
         if asked.plan.caps is not None:
             caps = asked.plan.caps
             rows = np.array(
@@ -474,8 +481,8 @@ class Pipeline:
     def _filling(self, asked: Asked) -> Placed | None:
         """Return any items that end the list: of the items to rank in their order, else the latest published first."""
         query = asked.query
-        every = self.shelf.latest if query.only is None else _distinct(query.only)
-        outside = np.concatenate([asked.taken, asked.plan.buried])
+        every = self.catalog.latest if query.only is None else _distinct(query.only)
+        outside = np.concatenate([asked.taken, asked.buried])
         looked_at = 4 * query.n + len(outside)
         while True:
             found = self._unscored(asked, every[:looked_at], outside)
@@ -534,24 +541,18 @@ class Pipeline:
     def _names(tier: Tier) -> str:
         return tier.ranker.name if tier.ranker else ", ".join(settings.label for _, settings in tier.sources)
 
-    def _known(self, query: Query, history: History, settings: SourceSettings) -> Known:
-        return Known(anchored(query, history, settings, len(self.bundle.items)), query.now, self.shelf)
-
-    def _of_bundle(self, history: History) -> History:
-        """Return the part of ``history`` that is about items of the bundle: scorers know no others."""
+    def _history(self, query: Query) -> History:
+        """Return what the scorers are told: what happened to items of the bundle, those on the page viewed now."""
+        history = query.history_with_context()
         n_items = len(self.bundle.items)
         if not len(history) or int(history.item.max()) < n_items:
             return history
         return history[history.item < n_items]
 
     def _indices(self, item_ids: Sequence[str]) -> IntArray:
-        return np.array([i for i in map(self.index_of, item_ids) if i is not None], np.int32)
-
-    def _pool(self) -> Pool:
-        if not hasattr(self._pools, "pool"):
-            self._pools.pool = Pool()
-        pool: Pool = self._pools.pool
-        return pool
+        if not item_ids:
+            return _NO_ITEMS
+        return np.array([i for i in map(self.catalog.find, item_ids) if i is not None], np.int32)
 
 
 def _distinct(items: IntArray) -> IntArray:

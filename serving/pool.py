@@ -77,21 +77,23 @@ class Pool:
 
         The neighbours of item ``i`` are at ``indptr[i]:indptr[i + 1]`` of ``indices``.
         """
-        if self._open:
-            self._room(int(_lengths(anchors, indptr)))
+        self._room(int(_lengths(anchors, indptr)))
         self._n = _tie(
             self._slots,
             self._items,
             self._parts,
             self._n,
             number,
-            self._open,
             anchors,
             weight,
             indptr,
             indices,
             strength,
         )
+
+    def take(self, number: int, other: Pool) -> None:
+        """Give each item what the first part of ``other`` gives it, 0 where that does not have it."""
+        _take(self._items, self._parts, self._n, number, other._slots, other._items, other._parts)
 
     def rows(self, items: IntArray) -> NDArray[np.int64]:
         """Return where each of ``items`` stands, -1 where it is not in the running."""
@@ -157,15 +159,13 @@ def _lengths(anchors, indptr):  # type: ignore[no-untyped-def]
     return total
 
 
-@njit((_SLOTS, _ITEMS, _PARTS, LONG, LONG, types.boolean, INTS, FLOATS, LONGS, INTS, FLOATS), cache=True)
-def _tie(slots, items, parts, n, number, is_open, anchors, weight, indptr, indices, strength):  # type: ignore[no-untyped-def]
+@njit((_SLOTS, _ITEMS, _PARTS, LONG, LONG, INTS, FLOATS, LONGS, INTS, FLOATS), cache=True)
+def _tie(slots, items, parts, n, number, anchors, weight, indptr, indices, strength):  # type: ignore[no-untyped-def]
     for k in range(len(anchors)):
         for at in range(indptr[anchors[k]], indptr[anchors[k] + 1]):
             slot = _slot(slots, items, indices[at])
             row = slots[slot] - 1
             if row < 0:
-                if not is_open:
-                    continue
                 row = n
                 items[n] = indices[at]
                 parts[:, n] = 0
@@ -173,6 +173,14 @@ def _tie(slots, items, parts, n, number, is_open, anchors, weight, indptr, indic
                 slots[slot] = n
             parts[number, row] += np.float64(weight[k]) * strength[at]
     return n
+
+
+@njit((_ITEMS, _PARTS, LONG, LONG, _SLOTS, _ITEMS, _PARTS), cache=True)
+def _take(items, parts, n, number, slots, their_items, their_parts):  # type: ignore[no-untyped-def]
+    for row in range(n):
+        theirs = slots[_slot(slots, their_items, items[row])] - 1
+        if theirs >= 0:
+            parts[number, row] = their_parts[0, theirs]
 
 
 @njit((_SLOTS, _ITEMS, INTS), cache=True)

@@ -34,7 +34,7 @@ class SourceSettings(Settings):
     """What it starts from; ``history`` is all that the visitor did, the items on the page included."""
     lookback_days: PositiveFloat | None = None
     """How far back the anchor goes, or for ``new`` how long an item is new; as far as is known where None."""
-    candidates: PositiveInt = 200
+    candidates: PositiveInt = 100
     """How many items it proposes, at most, where it could propose any number."""
     dimension: Name | None = None
     """For ``popular_in``: the dimension of which the anchor's values count."""

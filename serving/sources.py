@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from features.events import STANDARD_EVENT_TYPES
 from features.interactions import History, IntArray
-from models.affinity import Affinity
+from models.affinity import Affinity, Taste
 from models.bundle import Bundle
 from models.popularity import Popularity
 from models.scorer import DAY_S, PURCHASE, Reason, Scorer
-from serving.filters import Shelf
 from serving.item_values import ItemValues
-from serving.pool import Doubles, Pool
+from serving.live_catalog import LiveCatalog
+from serving.pool import Doubles, Pool, best_rows
 from serving.query import Query
 from serving.recipes import MODEL, SourceSettings
 
@@ -48,22 +48,25 @@ class Known:
     Attributes:
         history: The anchor's interactions, oldest first; all of items of the bundle.
         now: The moment of the request, aware UTC.
-        shelf: The catalog at this moment.
+        catalog: The catalog at this moment.
     """
 
     history: History
     now: datetime
-    shelf: Shelf
+    catalog: LiveCatalog
 
 
 class Source(Protocol):
-    """Proposes items and gives each a score, 0 for nothing known; deterministic and free of side effects."""
+    """Proposes items and gives each a score, 0 for nothing known; deterministic.
 
-    def propose(self, known: Known, pool: Pool, part: int, n: int) -> None:
-        """Put about ``n`` items into the running; may already write their scores to the part ``part`` of the pool."""
+    For each ranking ``propose`` is called first and ``score`` after it, of the same source by one thread.
+    """
+
+    def propose(self, known: Known, pool: Pool, n: int) -> None:
+        """Put about ``n`` items into the running."""
 
     def score(self, known: Known, pool: Pool, part: int) -> None:
-        """Write the scores of everything in the running that ``propose`` has not written."""
+        """Write the scores of everything in the running to the part ``part`` of the pool."""
 
     def reason(self, known: Known, item: int) -> Reason | None:
         """Return why ``item`` scores above 0, or None where it does not."""
@@ -81,19 +84,22 @@ class Neighbours(Protocol):
         """Return the items of the history that count, and what each weighs."""
 
 
-@dataclass(frozen=True)
 class FromNeighbours:
-    """The neighbours of the anchor's items."""
+    """The neighbours of the anchor's items, those with the strongest ties."""
 
-    scorer: Scorer
+    def __init__(self, scorer: Scorer) -> None:
+        self.scorer = scorer
+        self._ties = Pool()
 
-    def propose(self, known: Known, pool: Pool, part: int, n: int) -> None:
-        """Put all neighbours into the running, with their scores."""
-        table = cast("Neighbours", self.scorer)
-        pool.add_ties(part, *table.anchors(known.history, known.now), table.indptr, table.indices, table.strength)
+    def propose(self, known: Known, pool: Pool, n: int) -> None:
+        """Put the ``n`` items with the strongest ties into the running; remember the ties of all until ``score``."""
+        table, ties = cast("Neighbours", self.scorer), self._ties.cleared(1, None)
+        ties.add_ties(0, *table.anchors(known.history, known.now), table.indptr, table.indices, table.strength)
+        pool.add(ties.items if len(ties.items) <= n else ties.items[best_rows(ties.part(0), n)])
 
     def score(self, known: Known, pool: Pool, part: int) -> None:
-        """Leave everything as ``propose`` wrote it: what is no neighbour has no score."""
+        """Write the sum of the ties of each item; what is no neighbour has none."""
+        pool.take(part, self._ties)
 
     def reason(self, known: Known, item: int) -> Reason | None:
         """Return the scorer's reason."""
@@ -108,7 +114,7 @@ class FromScorer:
     n_items: int
     """How many items the scorer knows; those that came later score 0."""
 
-    def propose(self, known: Known, pool: Pool, part: int, n: int) -> None:
+    def propose(self, known: Known, pool: Pool, n: int) -> None:
         """Put the scorer's proposals into the running."""
         pool.add(self.scorer.proposed(known.history, n, known.now))
 
@@ -128,18 +134,32 @@ class FromScorer:
         return self.scorer.reason(known.history, item, known.now)
 
 
-@dataclass(frozen=True)
-class FromAffinity(FromScorer):
+class FromAffinity:
     """The most popular items of the values that the visitor likes most."""
 
-    values: ItemValues
+    def __init__(self, scorer: Affinity) -> None:
+        self.scorer = scorer
+        dimensions = tuple(scorer.dimensions.tolist())
+        self._values = ItemValues(scorer.indptr, scorer.values, scorer.first_value, dimensions, scorer.strength)
+        self._taste: Taste | None = None
 
-    def propose(self, known: Known, pool: Pool, part: int, n: int) -> None:
-        """Put the most popular items of the most liked values into the running."""
-        liked = cast("Affinity", self.scorer).liked(known.history, LIKED_VALUES, known.now)
+    def propose(self, known: Known, pool: Pool, n: int) -> None:
+        """Put the most popular items of the most liked values into the running; remember the taste until ``score``."""
+        self._taste = self.scorer.taste(known.history, known.now)
+        liked = self.scorer.liked(self._taste, LIKED_VALUES)
         if len(liked):
-            each = -(-n // len(liked))
-            pool.add(np.concatenate([self.values.top(value, each) for value in liked.tolist()]))
+            pool.add(self._values.top(liked, -(-n // len(liked))))
+
+    def score(self, known: Known, pool: Pool, part: int) -> None:
+        """Write popularity times the odds of the taste."""
+        assert self._taste is not None
+        items, scores = pool.items, pool.part(part)
+        old = items < len(self.scorer.strength)
+        scores[old] = self.scorer.odds(self._taste, items[old])
+
+    def reason(self, known: Known, item: int) -> Reason | None:
+        """Return the value that speaks most for the item."""
+        return self.scorer.reason(known.history, item, known.now) if item < len(self.scorer.strength) else None
 
 
 @dataclass(frozen=True)
@@ -150,10 +170,9 @@ class PopularIn:
     values: ItemValues
     dimension: str
 
-    def propose(self, known: Known, pool: Pool, part: int, n: int) -> None:
+    def propose(self, known: Known, pool: Pool, n: int) -> None:
         """Put the most popular items of each value into the running."""
-        for value in self._asked(known).tolist():
-            pool.add(self.values.top(value, n))
+        pool.add(self.values.top(self._asked(known), n))
 
     def score(self, known: Known, pool: Pool, part: int) -> None:
         """Write the popularity of the items that have one of the values."""
@@ -183,9 +202,9 @@ class New:
 
     lookback_days: float | None
 
-    def propose(self, known: Known, pool: Pool, part: int, n: int) -> None:
+    def propose(self, known: Known, pool: Pool, n: int) -> None:
         """Put the latest published items into the running."""
-        latest, published_s = known.shelf.latest, known.shelf.published_s
+        latest, published_s = known.catalog.latest, known.catalog.published_s
         # What is announced for later stands first, and must not take the places of what is new.
         since_s = -published_s[latest[: 4 * n]].astype(np.float64)
         first = int(np.searchsorted(since_s, -known.now.timestamp(), "left"))
@@ -203,14 +222,14 @@ class New:
         return Reason("new", f"New since {age_days} days." if age_days else "New since today.")
 
     def _age_days(self, known: Known, items: NDArray[Any]) -> Doubles:
-        return (known.now.timestamp() - known.shelf.published_s[items].astype(np.float64)) / DAY_S
+        return (known.now.timestamp() - known.catalog.published_s[items].astype(np.float64)) / DAY_S
 
 
 @dataclass(frozen=True)
 class RecentlyViewed:
     """What the visitor viewed last."""
 
-    def propose(self, known: Known, pool: Pool, part: int, n: int) -> None:
+    def propose(self, known: Known, pool: Pool, n: int) -> None:
         """Put the items viewed last into the running."""
         pool.add(self._viewed(known)[:n])
 
@@ -232,7 +251,7 @@ class Related:
 
     relations: Mapping[int, IntArray]
 
-    def propose(self, known: Known, pool: Pool, part: int, n: int) -> None:
+    def propose(self, known: Known, pool: Pool, n: int) -> None:
         """Put the relations of the anchor's items into the running."""
         pool.add(self._related(known))
 
@@ -286,19 +305,18 @@ def source_of(settings: SourceSettings, bundle: Bundle, index_of: Callable[[str]
     if scorer is None:
         return None
     if isinstance(scorer, Affinity):
-        return FromAffinity(scorer, n_items, _values_of(scorer))
+        return FromAffinity(scorer)
     if isinstance(scorer, Neighbours):
         return FromNeighbours(scorer)
     return FromScorer(scorer, n_items)
 
 
-def anchored(query: Query, history: History, settings: SourceSettings, n_items: int) -> History:
+def anchored(query: Query, history: History, settings: SourceSettings) -> History:
     """Return the part of ``history``, which includes the items on the page, that a source starts from."""
-    if len(history) and int(history.item.max()) >= n_items:
-        history = history[history.item < n_items]  # scorers know the items of the bundle, and no others
     match settings.anchor:
         case "page":
-            history = history[len(history) - len(query.context) :] if len(query.context) else History.empty()
+            history = history[int(np.searchsorted(history.timestamp_s, int(query.now.timestamp()))) :]
+            history = history[np.isin(history.item, query.context)]
         case "cart":
             history = history[in_cart(history)]
         case "last_purchase":
@@ -340,9 +358,3 @@ def _write_by_place(pool: Pool, part: int, items: IntArray) -> None:
     rows = pool.rows(items)
     known = rows >= 0
     pool.part(part)[rows[known]] = 1 / (1 + np.flatnonzero(known))
-
-
-def _values_of(scorer: Affinity) -> ItemValues:
-    return ItemValues(
-        scorer.indptr, scorer.values, scorer.first_value, tuple(scorer.dimensions.tolist()), scorer.strength
-    )
