@@ -20,6 +20,9 @@ from numba import njit, types
 
 from features.counters import FIRST_HOUR, FIRST_NAME, FIRST_WEEKDAY, ITEM_VIEWS, MONEY, PIECES, PURCHASES, RETURNS
 
+DAY_S: Final = 86_400
+QUANTITY_STEPS: Final = 1_000
+MONEY_STEPS: Final = 10_000
 NEVER: Final = 2**62
 SESSIONS: Final = 128
 """So many visits are known one by one, those of the smallest hashes; with more, a profile estimates their number.

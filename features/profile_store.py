@@ -89,6 +89,9 @@ class ProfileStore(Protocol):
     def type_numbers(self) -> dict[str, int]:
         """Return the number of each event type that profiles may hold."""
 
+    def people(self) -> int:
+        """Return how many people there are; identities that are one person count once."""
+
     def __len__(self) -> int:
         """Return how many identities there are."""
 
@@ -255,6 +258,11 @@ class SQLiteProfileStore:
         """Return the number of each event type that profiles may hold."""
         find = "SELECT name, number FROM name_numbers WHERE field = ? ORDER BY number"
         return _STANDARD | dict(self._database.execute(find, (_EVENT_TYPE,)).fetchall())
+
+    def people(self) -> int:
+        """Return how many people there are."""
+        grouped = "SELECT count(*) - count(DISTINCT person) FROM profiles WHERE person IS NOT NULL"
+        return len(self) - int(self._database.execute(grouped).fetchone()[0])
 
     def __len__(self) -> int:
         """Return how many identities there are."""
@@ -449,6 +457,10 @@ class MemoryProfileStore:
     def type_numbers(self) -> dict[str, int]:
         """Return the number of each event type that profiles may hold."""
         return _STANDARD | self.numbers.types
+
+    def people(self) -> int:
+        """Return how many people there are."""
+        return len({self._person.get(user_id, user_id) for user_id in self._profiles})
 
     def __len__(self) -> int:
         """Return how many identities there are."""

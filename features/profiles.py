@@ -19,22 +19,16 @@ from features.counters import (
     FIRST_HOUR,
     FIRST_NAME,
     FIRST_WEEKDAY,
-    ITEM_VIEWS,
-    MONEY,
     NAMED,
-    PIECES,
-    PURCHASES,
-    RETURNS,
 )
 from features.errors import Corrupt
 from features.events import STANDARD_EVENT_TYPES, Event
 from features.fields import Scalar
 from features.interactions import History, IntArray
+from features.profile_arrays import DAY_S, MONEY_STEPS, QUANTITY_STEPS
+from features.profile_values import ProfileValues
 
 FORMAT: Final = 1
-DAY_S: Final = 86_400
-QUANTITY_STEPS: Final = 1_000
-MONEY_STEPS: Final = 10_000
 SEARCHES: Final = 10
 """So many searches are remembered, the last ones."""
 ATTRIBUTES: Final = 64
@@ -243,9 +237,11 @@ class Profile:
 
         What was added less what was removed; what is bought leaves the cart.
         """
+        types = self.interactions[:, arrays.EVENT_TYPE]
+        if not (types == _ADD).any():
+            return {}
         cart: dict[int, tuple[float, float]] = {}
-        moves = self.interactions[np.isin(self.interactions[:, arrays.EVENT_TYPE], _CART)]
-        for _, _, item, kind, quantity, value in moves.tolist():
+        for _, _, item, kind, quantity, value in self.interactions[np.isin(types, _CART)].tolist():
             pieces, money = cart.get(item, (0.0, 0.0))
             moved = quantity / QUANTITY_STEPS
             if kind == _ADD:
@@ -256,44 +252,9 @@ class Profile:
                 cart[item] = pieces - moved, money * (1 - moved / pieces)
         return {item: held for item, held in cart.items() if held[0] > 0}
 
-    def values(self, now: datetime) -> dict[str, Scalar | None]:
-        """Return the flat names by which expressions ask about a visitor, as of ``now``.
-
-        ``visits``, ``visits_1d``, ``visits_7d``, ``visits_30d``, ``active_minutes``, ``page_views``, ``item_views``,
-        ``purchases``, ``returns``, ``pieces_bought``, ``lifetime_value``, ``cart_items``, ``cart_value``,
-        ``days_since_first_seen``, ``days_since_last_seen`` and ``days_since_purchase`` (None: never), ``emails_sent``,
-        ``emails_opened``, ``emails_clicked``, ``pushes_sent``, ``pushes_opened``, ``pushes_clicked``,
-        ``pushes_dismissed``, ``events.TYPE`` for each standard event type, ``last_search``, ``attributes.NAME``.
-        """
-        now_s = int(now.timestamp())
-        by_type = {name: self.count(code) for code, name in enumerate(STANDARD_EVENT_TYPES)}
-        cart = self.cart()
-        bought = self.interactions[
-            (self.interactions[:, arrays.EVENT_TYPE] == arrays.PURCHASE) & (self.interactions[:, arrays.QUANTITY] > 0),
-            0,
-        ]
-        searches = self.texts.searches
-        seen = self.span[1] >= 0
-        return {
-            "visits": self.visits,
-            **{f"visits_{days}d": self.visits_since(now_s - days * DAY_S) for days in (1, 7, 30)},
-            "active_minutes": self.active_s / 60,
-            "page_views": by_type["view"],
-            "item_views": self.count(ITEM_VIEWS),
-            "purchases": self.count(PURCHASES),
-            "returns": self.count(RETURNS),
-            "pieces_bought": self.count(PIECES) / QUANTITY_STEPS,
-            "lifetime_value": self.count(MONEY) / MONEY_STEPS,
-            "cart_items": sum(pieces for pieces, _ in cart.values()),
-            "cart_value": sum(money for _, money in cart.values()),
-            "days_since_first_seen": (now_s - int(self.span[0])) / DAY_S if seen else None,
-            "days_since_last_seen": (now_s - int(self.span[1])) / DAY_S if seen else None,
-            "days_since_purchase": (now_s - int(bought[-1])) / DAY_S if len(bought) else None,
-            **{ours: by_type[event_type] for ours, event_type in ENGAGEMENT.items()},
-            **{f"events.{name}": count for name, count in by_type.items()},
-            "last_search": searches[-1][1] if searches else None,
-            **{f"attributes.{name}": value for name, value in self.attributes.items()},
-        }
+    def values(self, now: datetime) -> ProfileValues:
+        """Return what expressions may ask, by flat names, as of ``now``."""
+        return ProfileValues(self, now)
 
     def weekdays(self) -> list[int]:
         """Return how many events there were on each day of the week, Monday first, where the visitor is."""
@@ -316,15 +277,6 @@ class Profile:
         return found
 
 
-ENGAGEMENT: Final = {
-    "emails_sent": "email_sent",
-    "emails_opened": "email_open",
-    "emails_clicked": "email_click",
-    "pushes_sent": "push_sent",
-    "pushes_opened": "push_open",
-    "pushes_clicked": "push_click",
-    "pushes_dismissed": "push_dismiss",
-}
 _ADD: Final = STANDARD_EVENT_TYPES.index("add_to_cart")
 _CART: Final = [_ADD, STANDARD_EVENT_TYPES.index("remove_from_cart"), arrays.PURCHASE]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -23,26 +22,24 @@ NO_CODE: Final = 255
 
 
 class Values(Mapping[str, Scalar | None]):
-    """What expressions may ask about a visitor by name, worked out when the first of it is asked for.
+    """What expressions may ask about a visitor by name, worked out when it is asked for.
 
-    The names of ``Profile.values``, and ``context.NAME`` for what the request says of itself.
+    The names of ``ProfileValues``, and ``context.NAME`` for what the request says of itself.
     """
 
     def __init__(self, profile: Profile, context: Mapping[str, Scalar], now: datetime) -> None:
-        self._profile, self._context, self._now = profile, context, now
-
-    @cached_property
-    def _known(self) -> dict[str, Scalar | None]:
-        return self._profile.values(self._now) | {f"context.{name}": value for name, value in self._context.items()}
+        self._profile = profile.values(now)
+        self._context = {f"context.{name}": value for name, value in context.items()}
 
     def __getitem__(self, name: str) -> Scalar | None:
-        return self._known[name]
+        return self._context[name] if name in self._context else self._profile[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._known)
+        yield from self._profile
+        yield from self._context
 
     def __len__(self) -> int:
-        return len(self._known)
+        return len(self._profile) + len(self._context)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

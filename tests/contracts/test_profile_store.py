@@ -125,7 +125,7 @@ def test_a_sample_draws_each_person_at_most_once(store: ProfileStore):
         add(store, view(f"u{k}"))
     link(store, "u1", "u2")
     rng = np.random.default_rng(0)
-    assert len(store.sample(100, rng)) == 19
+    assert len(store.sample(100, rng)) == store.people() == 19
     assert len(set(store.sample(5, rng))) == 5
     drawn = {one for _ in range(100) for one in store.sample(2, rng)}
     assert len(drawn) == 19

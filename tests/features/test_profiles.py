@@ -82,7 +82,7 @@ def test_a_profile_comes_back_from_its_bytes(log):
     for part in ("span", "counts", "sessions", "interactions"):
         np.testing.assert_array_equal(getattr(again, part), getattr(profile, part))
     assert again.texts == profile.texts
-    assert again.values(NOW) == profile.values(NOW)
+    assert dict(again.values(NOW)) == dict(profile.values(NOW))
 
 
 @given(a=logs, b=logs, n=st.integers(0, 6))
