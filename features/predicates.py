@@ -81,11 +81,13 @@ def _parsed(expression: str) -> Any:
     if len(expression) > MAX_LENGTH:
         raise InvalidInput(f"The condition has {len(expression)} characters; {MAX_LENGTH} are allowed.")
     try:
-        (tree,) = sqlglot.parse(expression)
-    except (SqlglotError, RecursionError, ValueError) as error:
+        tree, *more = sqlglot.parse(expression)
+    except RecursionError:
+        raise _refusal(expression, f"is nested more than {MAX_DEPTH} deep") from None
+    except (SqlglotError, ValueError) as error:
         raise _refusal(expression, f"is not understood: {_first_line(error)}") from None
-    if tree is None:
-        raise _refusal(expression, "is empty")
+    if tree is None or more:
+        raise _refusal(expression, "is more than one" if more else "is empty")
     return tree
 
 
