@@ -6,18 +6,25 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Final
 from uuid import uuid4
 
+import numpy as np
+
 from features.catalog import Catalog
-from features.database import open_database
+from features.database import open_database, transaction
 from features.event_log import EventLog
 from features.layout import Layout
 from features.profile_store import SQLiteProfileStore
 from models.bundle import Bundle
 from serving.champion import Champion
+from serving.decisions import Decisions, read_file
 from serving.group_commit import GroupCommit
 from serving.recipes import BUILT_IN, Recipes
 from serving.settings import ServingSettings
+
+FOLD_S: Final = 0.5
+"""How often policies learn from what has happened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +41,7 @@ class Assembly:
         catalog: The items.
         reader: The items, to be read at any time.
         profiles: Who is known, to be read at any time.
+        decisions: Decides by campaigns and experiments.
     """
 
     settings: ServingSettings
@@ -45,6 +53,7 @@ class Assembly:
     catalog: Catalog
     reader: Catalog
     profiles: SQLiteProfileStore
+    decisions: Decisions
 
     def moment(self) -> datetime:
         """Return the moment that something arrives in, whether there is a bundle or not."""
@@ -67,12 +76,18 @@ class Assembly:
         with (
             closing(open_database(layout.database, any_thread=True)) as database,
             closing(open_database(layout.database, any_thread=True)) as reading,
+            closing(open_database(layout.database, any_thread=True)) as deciding,
         ):
+            if settings.campaigns is not None:
+                with transaction(database):
+                    read_file(settings.campaigns, database, datetime.now(UTC))
             writer = GroupCommit(database, layout.writer_lock)
-            with writer.running(), champion.following():
+            rng, new_id = np.random.default_rng(), lambda: uuid4().hex
+            decisions = Decisions(deciding, database, writer, rng, new_id, settings.global_holdout)
+            with writer.running(), champion.following(), decisions.folding(FOLD_S):
                 events, catalog = EventLog(layout, database), Catalog(layout, database)
                 reader, profiles = Catalog(layout, reading), SQLiteProfileStore(reading)
-                yield cls(settings, champion, now, lambda: uuid4().hex, writer, events, catalog, reader, profiles)
+                yield cls(settings, champion, now, new_id, writer, events, catalog, reader, profiles, decisions)
 
 
 def _system_clock(_: Bundle) -> datetime:

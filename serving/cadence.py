@@ -74,7 +74,7 @@ class Message:
 
 
 def engagement(messages: Sequence[Message]) -> dict[str, float]:
-    """Return what the last messages say of a person, as values that a context may name.
+    """Return what the last messages say of a person, as values that a policy's context may name after ``context.``.
 
     ``engagement_open_rate``: decayed share of opened messages, as if two more had been opened at 20 %.
     ``engagement_interval``: decayed mean of log2(1 + days between them), over 5, so that a month is 1.

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -13,7 +16,7 @@ from typing import Any, Final, Protocol, TypeVar
 import numpy as np
 
 from features.decision_log import Decision, DecisionLog, Definition
-from features.errors import InvalidInput, NotFound
+from features.errors import AttuneError, InvalidInput, NotFound
 from features.fields import EPOCH
 from features.settings import Settings
 from models.evidence import Evidence
@@ -21,7 +24,9 @@ from serving.cadence import REMEMBERED, Message
 from serving.campaigns import Campaign, CampaignFile, text_of, version_of
 from serving.decision_fold import DecisionFold
 from serving.experiments import Experiment
-from serving.programme import CAMPAIGN, EXPERIMENT, Asked, Compiler, Plan, Programme
+from serving.programme import CAMPAIGN, EXPERIMENT, Asked, Plan, Programme
+
+log = logging.getLogger("attune")
 
 T = TypeVar("T")
 
@@ -34,6 +39,10 @@ class Writer(Protocol):
 
     def soon(self, work: Callable[[], Any]) -> bool:
         """Run ``work()`` in a transaction soon; return whether there was room."""
+
+
+def _shown(item_id: str) -> str | None:
+    return None
 
 
 FILE: Final = "file"
@@ -54,7 +63,6 @@ class Decisions:
         reading: sqlite3.Connection,
         writing: sqlite3.Connection,
         writer: Writer,
-        compiler: Compiler,
         rng: np.random.Generator,
         new_id: Callable[[], str],
         global_holdout: float = 0.0,
@@ -65,7 +73,6 @@ class Decisions:
             reading: A connection of ``open_database`` that only this object uses.
             writing: The connection that ``writer`` writes to; used only in what it runs.
             writer: Makes decisions durable.
-            compiler: Makes expressions functions.
             rng: Draws what policies choose.
             new_id: Returns a name that nothing had before.
             global_holdout: Share of people that are in no experiment and see no campaign.
@@ -73,17 +80,14 @@ class Decisions:
         self._reading = reading
         self._writing = writing
         self._writer = writer
-        self._compiler = compiler
         self._rng = rng
         self._new_id = new_id
         self._global_holdout = global_holdout
         self._log = DecisionLog(reading)
         self._fold = DecisionFold(reading)
         self._data_version = self._definition = self._watermark = -1
-        self._programme = Programme({}, {}, compiler)
+        self._programme = Programme({}, {})
         self._evidence: dict[tuple[str, str], Evidence] = {}
-        self.unavailable: Callable[[str], str | None] = lambda item_id: None
-        """Returns why an item may not be shown now, or None where it may."""
 
     @property
     def programme(self) -> Programme:
@@ -91,8 +95,12 @@ class Decisions:
         self._refresh()
         return self._programme
 
-    async def decided(self, asked: Asked) -> Plan:
+    async def decided(self, asked: Asked, unavailable: Callable[[str], str | None] = _shown) -> Plan:
         """Return the decision for ``asked``, which is on record by then.
+
+        Args:
+            asked: For whom, where and when.
+            unavailable: Returns why an item may not be shown now, or None where it may.
 
         Raises:
             NotFound: no campaign has this zone, or a variant to test does not exist.
@@ -100,7 +108,7 @@ class Decisions:
             Busy: too much waits to be put on record.
         """
         while True:  # where another decision has used up a cap meanwhile, the next plan sees so
-            plan = self.programme.planned(asked, self, self._new_id(), self._rng)
+            plan = self.programme.planned(asked, self, unavailable, self._new_id(), self._rng)
             if plan.decision is None or plan.on_record:
                 return plan
             if await self._writer.committed(partial(recorded, plan, asked, self._writing)):
@@ -130,18 +138,36 @@ class Decisions:
         definition = definition_of(kind, name, settings, API)
 
         def put() -> None:
-            log = DecisionLog(self._writing)
-            others = {(one.kind, one.name): one for one in log.definitions()}
+            definitions = DecisionLog(self._writing)
+            others = {(one.kind, one.name): one for one in definitions.definitions()}
             held = others.pop((kind, name), None)
             if held is not None and held.origin == FILE:
                 raise InvalidInput(f"The {where} is defined in the service's file of campaigns; change it there.")
             if held is None and settings is None:
                 raise NotFound(f"There is no {where} to withdraw.")
-            Programme.of([*others.values(), definition], self._compiler)
-            log.define(definition, now)
+            Programme.of([*others.values(), definition])
+            definitions.define(definition, now)
 
         await self._writer.committed(put)
         return definition
+
+    @contextmanager
+    def folding(self, pause_s: float) -> Iterator[None]:
+        """Take what happens into what came of decisions, every ``pause_s`` seconds, until the block ends."""
+
+        async def fold_again_and_again() -> None:
+            while True:
+                try:
+                    await self.fold()
+                except AttuneError as error:
+                    log.error("What came of decisions could not be worked out: %s", error)
+                await asyncio.sleep(pause_s)
+
+        task = asyncio.get_running_loop().create_task(fold_again_and_again())
+        try:
+            yield
+        finally:
+            task.cancel()
 
     async def fold(self) -> None:
         """Take what has happened since into what came of decisions, and learn from it."""
@@ -204,7 +230,7 @@ class Decisions:
         self._data_version = data_version
         definition, watermark = self._log.last_definition(), self._fold.watermark()
         if definition != self._definition:
-            self._programme = Programme.of(self._log.definitions(), self._compiler, self._global_holdout)
+            self._programme = Programme.of(self._log.definitions(), self._global_holdout)
             self._definition = definition
         if watermark != self._watermark:
             self._evidence = self._fold.evidence()
@@ -251,7 +277,7 @@ def messages(
     return found, pending
 
 
-def read_file(path: Path, database: sqlite3.Connection, compiler: Compiler, now: datetime) -> None:
+def read_file(path: Path, database: sqlite3.Connection, now: datetime) -> None:
     """Make the campaigns and experiments of a TOML file hold, inside an open transaction.
 
     What an earlier file defined and this one does not is withdrawn; what the API defined stays.
@@ -266,7 +292,7 @@ def read_file(path: Path, database: sqlite3.Connection, compiler: Compiler, now:
     ours += [definition_of(EXPERIMENT, name, one, FILE) for name, one in given.experiments.items()]
     names = {(one.kind, one.name) for one in ours}
     held = [one for one in log.definitions() if (one.kind, one.name) not in names]
-    Programme.of([*ours, *(one for one in held if one.origin == API)], compiler)
+    Programme.of([*ours, *(one for one in held if one.origin == API)])
     for one in ours:
         log.define(one, now)
     for one in held:

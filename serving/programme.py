@@ -11,12 +11,13 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 import numpy as np
 
 from features.decision_log import Decision, Definition
 from features.errors import InvalidInput, NotFound
+from features.predicates import Predicate, Values, predicate, quantity
 from models.evidence import Evidence
 from models.policies import Policy, choose
 from serving.cadence import Message, engagement
@@ -33,10 +34,7 @@ from serving.experiments import (
     variant_of,
 )
 
-Values = Mapping[str, Any]
-Expression = Callable[[Values], Any]
-"""A SQL expression over profile and context, as a function of their values."""
-Compiler = Callable[[str], Expression]
+T = TypeVar("T")
 
 CAMPAIGN: Final = "campaign"
 EXPERIMENT: Final = "experiment"
@@ -80,9 +78,6 @@ class Known(Protocol):
     def evidence(self, campaign: str, definition: Campaign) -> Evidence:
         """Return what is known of a campaign's experiences."""
 
-    def unavailable(self, item_id: str) -> str | None:
-        """Return why an item may not be shown now, or None where it may."""
-
 
 @dataclass(frozen=True, slots=True)
 class PassedOver:
@@ -119,26 +114,26 @@ class _Ready:
     name: str
     version: str
     campaign: Campaign
-    audience: Expression | None
-    when: Mapping[str, Expression]
-    context: Mapping[str, Expression]
+    audience: Predicate | None
+    when: Mapping[str, Predicate]
+    context: Mapping[str, Callable[[Values], Any]]
     policy: Policy | None
     experiment: tuple[str, str] | None
 
     @classmethod
-    def of(cls, name: str, campaign: Campaign, compiler: Compiler, experiment: tuple[str, str] | None) -> _Ready:
+    def of(cls, name: str, campaign: Campaign, experiment: tuple[str, str] | None) -> _Ready:
         where = f"of the campaign {name!r}"
         return cls(
             name=name,
             version=campaign.version,
             campaign=campaign,
-            audience=None if campaign.audience is None else compiled(compiler, campaign.audience, f"audience {where}"),
+            audience=None if campaign.audience is None else compiled(predicate, campaign.audience, f"audience {where}"),
             when={
-                key: compiled(compiler, one.when, f"experiences.{key}.when {where}")
+                key: compiled(predicate, one.when, f"experiences.{key}.when {where}")
                 for key, one in campaign.experiences.items()
                 if one.when is not None
             },
-            context={text: compiled(compiler, text, f"context {where}") for text in campaign.context},
+            context={text: compiled(quantity, text, f"context {where}") for text in campaign.context},
             policy=campaign.learner,
             experiment=experiment,
         )
@@ -154,7 +149,6 @@ class Programme:
         self,
         campaigns: Mapping[str, Campaign],
         experiments: Mapping[str, Experiment],
-        compiler: Compiler,
         global_holdout: float = 0.0,
     ) -> None:
         """Compile every expression.
@@ -167,7 +161,7 @@ class Programme:
         self.experiments = dict(sorted(experiments.items()))
         self._global_holdout = global_holdout
         self._audiences = {
-            name: compiled(compiler, one.audience, f"audience of the experiment {name!r}")
+            name: compiled(predicate, one.audience, f"audience of the experiment {name!r}")
             for name, one in experiments.items()
             if one.audience is not None
         }
@@ -183,11 +177,11 @@ class Programme:
                     claims[claimed] = (name, variant)
         self._zones: dict[str, list[_Ready]] = {}
         for name, campaign in sorted(campaigns.items(), key=lambda item: (-item[1].priority, item[0])):
-            ready = _Ready.of(name, campaign, compiler, claims.get(name))
+            ready = _Ready.of(name, campaign, claims.get(name))
             self._zones.setdefault(campaign.zone, []).append(ready)
 
     @classmethod
-    def of(cls, definitions: Sequence[Definition], compiler: Compiler, global_holdout: float = 0.0) -> Programme:
+    def of(cls, definitions: Sequence[Definition], global_holdout: float = 0.0) -> Programme:
         """Return the programme that ``definitions`` make."""
         campaigns, experiments = {}, {}
         for one in definitions:
@@ -197,7 +191,7 @@ class Programme:
                 campaigns[one.name] = Campaign.of(json.loads(one.text), f"campaign {one.name}")
             else:
                 experiments[one.name] = Experiment.of(json.loads(one.text), f"experiment {one.name}")
-        return cls(campaigns, experiments, compiler, global_holdout)
+        return cls(campaigns, experiments, global_holdout)
 
     def recipe(self, asked: Asked, recipe: str) -> tuple[str, dict[str, str]]:
         """Return the recipe that ranks in place of ``recipe``, and the variants to put on record with the ranking.
@@ -215,8 +209,22 @@ class Programme:
                     return experiment.variants[variant].recipe or recipe, {name: variant} if counts else {}
         return recipe, {}
 
-    def planned(self, asked: Asked, known: Known, decision_id: str, rng: np.random.Generator) -> Plan:
-        """Return what to decide for ``asked``, to be called ``decision_id``, without putting it on record.
+    def planned(
+        self,
+        asked: Asked,
+        known: Known,
+        unavailable: Callable[[str], str | None],
+        decision_id: str,
+        rng: np.random.Generator,
+    ) -> Plan:
+        """Return what to decide for ``asked``, without putting it on record.
+
+        Args:
+            asked: For whom, where and when.
+            known: The decisions so far, and what they taught.
+            unavailable: Returns why an item may not be shown now, or None where it may.
+            decision_id: What the decision is to be called.
+            rng: Draws what a policy chooses.
 
         Raises:
             NotFound: no campaign has this zone, or a variant to test does not exist.
@@ -230,7 +238,7 @@ class Programme:
         variants: dict[str, str] = {}
         campaigns = iter(self._zones[asked.zone])
         for ready in campaigns:
-            plan = self._tried(ready, asked, known, variants, decision_id, rng)
+            plan = self._tried(ready, asked, known, unavailable, variants, decision_id, rng)
             passed += plan.passed_over
             if plan.decision is not None:
                 if asked.explain:
@@ -258,7 +266,7 @@ class Programme:
         if forced is not None:
             return forced, False
         audience = self._audiences.get(name)
-        if is_held_out(asked.user_id, self._global_holdout) or (audience and audience(asked.values) is not True):
+        if is_held_out(asked.user_id, self._global_holdout) or (audience and not audience(asked.values)):
             return None, False
         return variant_of(name, experiment, asked.user_id), True
 
@@ -267,6 +275,7 @@ class Programme:
         ready: _Ready,
         asked: Asked,
         known: Known,
+        unavailable: Callable[[str], str | None],
         variants: dict[str, str],
         decision_id: str,
         rng: np.random.Generator,
@@ -288,7 +297,7 @@ class Programme:
             return Plan(blank, ready.campaign, (ready.passed(None, "the person is in the holdout"),))
         passed, offers = [], []
         for name, one in ready.campaign.experiences.items():
-            reason = None if one.item is None else known.unavailable(one.item)
+            reason = None if one.item is None else unavailable(one.item)
             if reason is None:
                 offers.append(name)
             else:
@@ -307,7 +316,7 @@ class Programme:
         campaign, name = ready.campaign, ready.name
         if reason := campaign.off_schedule(asked.now):
             return reason
-        if ready.audience is not None and ready.audience(asked.values) is not True:
+        if ready.audience is not None and not ready.audience(asked.values):
             return f"its audience is {campaign.audience}"
         for cap in campaign.per_person:
             if known.count(asked.user_ids, name, asked.now - timedelta(days=cap.days)) >= cap.decisions:
@@ -332,7 +341,7 @@ def _by_rules(ready: _Ready, asked: Asked, offers: list[str], blank: Decision) -
     passed = []
     rest = iter(offers)
     for name in rest:
-        if name not in ready.when or ready.when[name](asked.values) is True:
+        if name not in ready.when or ready.when[name](asked.values):
             passed += [ready.passed(later, f"{name!r} comes first") for later in rest]
             return Plan(replace(blank, experience=name, probabilities={name: 1.0}), ready.campaign, tuple(passed))
         passed.append(ready.passed(name, f"its condition is {ready.campaign.experiences[name].when}"))
@@ -361,7 +370,7 @@ def _by_policy(
         sent, next_one = known.messages(asked.user_ids, ready.name)
         if next_one is not None and next_one.experience in offers:
             return Plan(next_one, campaign, (), _send_at(campaign, next_one, sent, asked), on_record=True)
-        values = {**values, **engagement(sent)}
+        values = {**values, **{f"context.{name}": value for name, value in engagement(sent).items()}}
     context = {text: _number(text, ready, expression(values)) for text, expression in ready.context.items()}
     experiences = [campaign.experiences[name] for name in offers]
     worth = [one.worth / (one.interval_days or 1.0) for one in experiences]
@@ -397,8 +406,8 @@ def _send_at(campaign: Campaign, decision: Decision, sent: list[Message], asked:
     return campaign.cadence.send_at(due, moments, time_zone if isinstance(time_zone, str) else None)
 
 
-def compiled(compiler: Compiler, text: str, where: str) -> Expression:
-    """Return the expression ``text``; ``where`` names its origin in the message.
+def compiled(compiler: Callable[[str], T], text: str, where: str) -> T:
+    """Return what ``compiler`` makes of the expression ``text``; ``where`` names its origin in the message.
 
     Raises:
         InvalidInput: it cannot be compiled.

@@ -9,11 +9,13 @@ import gc
 import logging
 import os
 import re
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import bentoml
+import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -24,7 +26,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from features.errors import AttuneError, Busy
 from serving.assembly import Assembly
-from serving.routes import events, items, pages, profiles, rankings
+from serving.routes import decisions, events, items, pages, profiles, rankings
+from serving.settings import ServingSettings
 from serving.wire.messages import ProblemAnswer, problem
 
 MAX_BODY_BYTES = 1_000_000
@@ -73,7 +76,7 @@ class CrossOrigin:
 
 app.add_middleware(CrossOrigin)
 
-for routes in (rankings, events, items, profiles, pages):
+for routes in (rankings, events, decisions, items, profiles, pages):
     app.include_router(routes.router)
 
 
@@ -128,6 +131,7 @@ def _body_of(request: Request) -> type[BaseModel] | None:
 
 @bentoml.service(
     name="attune",
+    workers=ServingSettings.of_environment(os.environ).workers,
     tracing={"excluded_urls": ".*"},  # with it, every request costs three times as much
     logging={"access": {"enabled": False}},
 )
@@ -138,3 +142,9 @@ class Attune:
     async def __is_ready__(self) -> bool:
         ready: bool = app.state.assembly.champion.ready
         return ready
+
+
+def serve(listener: socket.socket) -> None:
+    """Answer what comes in at ``listener`` until SIGINT or SIGTERM, as one of BentoML's own workers does."""
+    asgi_app = Attune.to_asgi()  # type: ignore[attr-defined]  # the decorator makes a service of the class
+    uvicorn.Server(uvicorn.Config(asgi_app, log_config=None, server_header=False)).run(sockets=[listener])

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Literal
 
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 
 from features.settings import Settings
 
@@ -21,6 +21,10 @@ class ServingSettings(Settings):
     """Folder of run-time data; see ``Layout``."""
     recipes: Path | None = None
     """File of recipes to use in place of ``recipes.toml``."""
+    campaigns: Path | None = None
+    """File of campaigns and experiments that hold beside those of the API; see ``campaigns.toml`` for an example."""
+    global_holdout: float = Field(default=0.0, ge=0, lt=1)
+    """Share of people who are in no experiment and see no campaign, so that one sees what all of them are worth."""
     clock: Literal["system", "snapshot"]
     """What requests take for now: the system's clock, or the end of the histories, for demonstrations and replays."""
     poll_s: PositiveFloat
