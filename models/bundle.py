@@ -45,6 +45,7 @@ SCORERS: Final = {
     "history": "models.history_shape:HistoryShape",
     "sum": "models.weighted_sum:WeightedSum",
     "blend": "models.blend:Blend",
+    "distilled": "models.distilled:Distilled",
 }
 """Every way to score that a bundle may carry, by name. Only what it does carry is imported: all would take seconds."""
 

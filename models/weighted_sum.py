@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import ClassVar, Final, Self
 
@@ -15,11 +15,16 @@ from scipy.optimize import minimize
 
 from features.interactions import History, IntArray
 from features.settings import Settings
-from models.neighbours import PLACES
+from models.neighbours import PLACES, NeighbourScorer
+from models.popularity import Popularity
 from models.scorer import Arrays, Features, Reason, Scorer, Scores, best_first
 
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+"""Popularity is asked for as of any moment: it is always that of its snapshot."""
 RIDGE: Final = 1e-3
 """How strongly weights are drawn towards 0."""
+
+_NO_ITEMS: Final = np.zeros(0, np.int32)
 
 
 class WeightedSumSettings(Settings):
@@ -49,7 +54,7 @@ class WeightedSum(Scorer):
 
     def scores(self, history: History, items: IntArray, now: datetime) -> Scores:
         """Return the sum for each of ``items``."""
-        return self._all(history, now)[items]
+        return self._total(history, now)[0][items]
 
     def contributions(self, history: History, items: IntArray, now: datetime) -> dict[str, Scores]:
         """Return what each part adds."""
@@ -60,16 +65,14 @@ class WeightedSum(Scorer):
 
     def features(self, history: History, items: IntArray, now: datetime) -> Features:
         """Return the score, its share of the best score of any item, and how many items score higher."""
-        every = self._all(history, now)
-        scores = every[items]
-        best = np.partition(every, len(every) - min(PLACES, len(every)))[-PLACES:]
-        best = np.sort(best[best > 0])
+        total, pool = self._total(history, now)
+        scores, best = total[items], self._best(total, pool, PLACES)[1][::-1]
         place = np.where(scores > 0, len(best) - np.searchsorted(best, scores, side="right"), PLACES)
         return np.column_stack([scores, scores / (best[-1] if len(best) else 1), place]).astype(np.float32)
 
     def candidates(self, history: History, n: int, now: datetime) -> IntArray:
         """Return the ``n`` items of the largest sums."""
-        return best_first(self._items, self._all(history, now), n)
+        return self._best(*self._total(history, now), n)[0]
 
     def reason(self, history: History, item: int, now: datetime) -> Reason | None:
         """Return the reason of the part that adds most, of those that have one."""
@@ -89,11 +92,47 @@ class WeightedSum(Scorer):
         config = WeightedSumSettings.model_validate(config)
         return cls(config, {name: parts[name] for name in config.weights})
 
-    def _all(self, history: History, now: datetime) -> Scores:
+    def _total(self, history: History, now: datetime) -> tuple[Scores, IntArray | None]:
+        """Return the sum for every item, and the items for which it is not ``_same``; None where that may be all."""
+        total = self._same[0].copy()
+        tied, whole = [_NO_ITEMS], False
+        for name, weight in self.config.weights.items():
+            part = self.parts[name]
+            if isinstance(part, NeighbourScorer):
+                items, scores = part.tied(history, now)
+                total[items] += np.float32(weight) * np.sqrt(scores / scores.max(initial=0))
+                tied.append(items)
+            elif not isinstance(part, Popularity):
+                total += np.float32(weight) * shares(part, history, self._items, now)
+                whole = True
+        return total, None if whole else np.concatenate(tied)
+
+    def _best(self, total: Scores, changed: IntArray | None, n: int) -> tuple[IntArray, Scores]:
+        """Return the at most ``n`` items of the largest sums, and these; ``total`` and ``changed`` as ``_total`` does.
+
+        Of what did not change only the ``n`` items that were best can be among them.
+        """
+        if changed is None:
+            pool = self._items
+        else:
+            is_changed = np.zeros(len(total), np.bool_)
+            is_changed[changed] = True
+            order = self._same[1]
+            unchanged = order[: n + len(changed)]
+            is_changed[unchanged[~is_changed[unchanged]][:n]] = True
+            pool = np.flatnonzero(is_changed).astype(np.int32)
+        best = best_first(pool, total[pool], n)
+        return best, total[best]
+
+    @cached_property
+    def _same(self) -> tuple[Scores, IntArray]:
+        """What is the same for everybody: that share of the sum of each item, and the items where it is above 0."""
         total = np.zeros(self.config.n_items, np.float32)
         for name, weight in self.config.weights.items():
-            total += np.float32(weight) * shares(self.parts[name], history, self._items, now)
-        return total
+            part = self.parts[name]
+            if isinstance(part, Popularity):
+                total += np.float32(weight) * shares(part, History.empty(), self._items, EPOCH)
+        return total, best_first(self._items, total, len(total))
 
     @cached_property
     def _items(self) -> IntArray:

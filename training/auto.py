@@ -54,6 +54,7 @@ def choose(
         settings = ComposedSettings(
             parts={part: config.model_dump(mode="json") for part, config in chosen.parts.items()},
             blend=chosen.blend,
+            distilled=chosen.distilled,
             event_weights=weights,
             horizon_days=backtest.days,
         )

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from time import monotonic, process_time
+from time import monotonic, process_time, thread_time
 from typing import Any, Final
 
 import numpy as np
@@ -26,19 +26,22 @@ from features.snapshot import Snapshot
 from features.snapshot_job import of_interactions
 from models.blend import Blend, BlendSettings
 from models.bundle import Bundle
-from models.scorer import DAY_S, Scorer
+from models.distilled import Distilled
+from models.scorer import DAY_S
 from models.weighted_sum import WeightedSum, WeightedSumSettings
 from serving.pipeline import Pipeline
 from serving.query import Query
 from serving.recipes import MODEL, Recipe, Recipes
 from training.chooser import BLENDS, PARTS, Choice, Data, best_settings, fitted, without_history
 from training.datasets import Protocol, Questions, read
+from training.distillation import distilled
 from training.lessons import Lessons, lessons_of, sum_of
 from training.protocols import Plan, plan, ties_shuffled
 from training.studies import Studies
 from training.tracking import Tracking
 
 RECIPE: Final = "benchmark"
+DISTILLED: Final = "distilled"
 TRIALS: Final = 24
 """For each part, at most."""
 SHARE_FOR_PARTS: Final = 0.4
@@ -48,6 +51,9 @@ QUESTIONS_ALONE: Final = 1_500
 QUESTIONS_TOGETHER: Final = 5_000
 """So many choose the blend."""
 QUESTIONS_EXPLAINED: Final = 200
+QUESTIONS_DISTILLED: Final = 1_500
+"""So many compare small blends with the large one."""
+QUESTIONS_TIMED: Final = 500
 QUESTIONS_FOR_SUM: Final = 4_000
 CANDIDATES_FOR_SUM: Final = 60
 """So many each part proposes where it is learned what each counts in their sum."""
@@ -78,11 +84,15 @@ class Chosen:
         parts: The settings of each part.
         blend: Those of the blend.
         trees: What the blend learned from the lessons; see ``Blend.model``.
+        distilled: The settings of a small blend of some of the parts, that answers in a fraction of the time.
+        distilled_trees: What that learned.
     """
 
     parts: dict[str, Settings]
     blend: BlendSettings
     trees: NDArray[np.uint8]
+    distilled: BlendSettings
+    distilled_trees: NDArray[np.uint8]
 
 
 class Benchmark:
@@ -147,6 +157,19 @@ class Benchmark:
             found.append((self._measured(judged, len(questions)), blend))
         decisive = self._plan.metrics[-1]
         metrics, best = max(found, key=lambda one: one[0][decisive])
+        few = questions.sample(QUESTIONS_DISTILLED, rng)
+        with self._task("Distil", None):
+            small = distilled(
+                parts,
+                lessons,
+                asked,
+                lambda asked, blend, columns: self._measured(
+                    asked.judged(blend.scores_of(columns), self._plan.places), len(questions)
+                )[decisive],
+                lambda blend: self._metrics(validation, blend, few)[decisive],
+                self._metrics(validation, best, few)[decisive],
+                rng,
+            )
         how = {
             "parts": {
                 name: {"settings": one.settings.model_dump(), "ndcg@20": one.ndcg, "trials": one.trials}
@@ -156,45 +179,63 @@ class Benchmark:
             "validation": metrics,
             "shares": _shares(best, questions.sample(QUESTIONS_EXPLAINED, rng), repeats),
             "lesson_rows": len(lessons.right),
+            "distilled": {"blend": small.blend.config.model_dump(), "kept": small.kept},
         }
-        return Chosen(settings, best.config, best.model), how
+        return Chosen(settings, best.config, best.model, small.blend.config, small.blend.model), how
 
     def test(self, chosen: Chosen) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
         """Return the metrics of the test, and those of its variants by name."""
         stage = self._plan.test
         assert stage is not None
-        metrics = self._answered(chosen, stage.known, stage.questions)
-        if self._plan.refit is None:
-            return metrics, {}
-        shuffled = ties_shuffled(stage.questions, np.random.default_rng(self._seed))
-        return metrics, {
-            "ties shuffled": self._answered(chosen, stage.known, shuffled),
-            "refitted with the validation items": self._answered(chosen, self._plan.refit, stage.questions),
+        full, small = self._blends(chosen, stage.known)
+        snapshot, questions = self._snapshot(stage.known), stage.questions
+        metrics = self._metrics(snapshot, full, questions)
+        variants = {DISTILLED: self._metrics(snapshot, small, questions)}
+        self.answering_ms = {
+            name: self._answering_ms(snapshot, blend, questions) for name, blend in (("full", full), (DISTILLED, small))
         }
+        if self._plan.refit is not None:
+            shuffled = ties_shuffled(questions, np.random.default_rng(self._seed))
+            variants["ties shuffled"] = self._metrics(snapshot, full, shuffled)
+            refitted, _ = self._blends(chosen, self._plan.refit)
+            variants["refitted with the validation items"] = self._metrics(
+                self._snapshot(self._plan.refit), refitted, questions
+            )
+        return metrics, variants
 
-    def _answered(self, chosen: Chosen, known: Interactions, questions: Questions) -> dict[str, float]:
-        snapshot = self._snapshot(known)
-        parts = fitted(snapshot, chosen.parts, self._seed)
-        return self._metrics(snapshot, parts, Blend(chosen.blend, parts, chosen.trees), questions)
+    def _blends(self, chosen: Chosen, known: Interactions) -> tuple[Blend, Distilled]:
+        """Return the large and the small blend of what is ``chosen``, their parts fitted on what is ``known``."""
+        parts = fitted(self._snapshot(known), chosen.parts, self._seed)
+        some = {name: parts[name] for name in chosen.distilled.candidates}
+        return Blend(chosen.blend, parts, chosen.trees), Distilled(chosen.distilled, some, chosen.distilled_trees)
 
-    def _metrics(
-        self, snapshot: Snapshot, parts: Mapping[str, Scorer], blend: Blend, questions: Questions
-    ) -> dict[str, float]:
+    def _pipeline(self, snapshot: Snapshot, blend: Blend) -> Pipeline:
+        bundle = Bundle.of(snapshot, [*blend.parts.values(), blend], blend.name, snapshot.manifest.as_of, "")
+        return Pipeline(bundle, Recipes(recipes={RECIPE: Recipe(ranker=MODEL, exclude_bought=not self._plan.repeats)}))
+
+    def _metrics(self, snapshot: Snapshot, blend: Blend, questions: Questions) -> dict[str, float]:
         """Return the metrics of the protocol; a question for what nobody ever chose is a miss."""
-        places = self._plan.places
-        bundle = Bundle.of(snapshot, [*parts.values(), blend], blend.name, snapshot.manifest.as_of, "")
-        recipe = Recipe(ranker=MODEL, exclude_bought=not self._plan.repeats)
-        pipeline = Pipeline(bundle, Recipes(recipes={RECIPE: recipe}))
+        places, pipeline = self._plan.places, self._pipeline(snapshot, blend)
         answerable = np.flatnonzero(np.diff(questions.relevant.indptr))
         rankings = np.full((len(answerable), places), NO_ITEM, np.int32)
         with self._task("Answer questions", len(answerable)) as advance:
             for row, number in enumerate(answerable.tolist()):
-                history = questions.histories.of(number)
-                items = pipeline.rank(Query(history, questions.asked_at(number), n=places, recipe=RECIPE)).items
+                items = pipeline.rank(_query(questions, number, places)).items
                 rankings[row, : len(items)] = items
                 advance()
         judged = ranking_metrics.judged(rankings, questions.relevant[answerable])
         return self._measured(judged, len(questions))
+
+    def _answering_ms(self, snapshot: Snapshot, blend: Blend, questions: Questions) -> dict[str, float]:
+        """Return how long the answer to a question takes, in milliseconds of computation of one core."""
+        pipeline, took_ms = self._pipeline(snapshot, blend), []
+        for number in range(min(len(questions), QUESTIONS_TIMED)):
+            query = _query(questions, number, self._plan.places)
+            start_s = thread_time()
+            pipeline.rank(query)
+            took_ms.append(1000 * (thread_time() - start_s))
+        median, p99 = np.percentile(took_ms[1:], [50, 99]).tolist()
+        return {"median": median, "p99": p99}
 
     def _measured(self, judged: Judged, n_questions: int) -> dict[str, float]:
         found = {}
@@ -315,6 +356,7 @@ def benchmark(
         "protocol": protocol.value,
         "metrics": metrics,
         "variants": variants,
+        "answering_ms": one.answering_ms,
         "seconds": {"choose": chosen_s, "all": monotonic() - start, "cpu": process_time()},
         "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "chosen": how,
@@ -322,6 +364,10 @@ def benchmark(
         "seed": seed,
         "ids_only": ids_only,
     }
+
+
+def _query(questions: Questions, number: int, places: int) -> Query:
+    return Query(questions.histories.of(number), questions.asked_at(number), n=places, recipe=RECIPE)
 
 
 def _counts(settings: Mapping[str, Settings]) -> dict[str, int]:

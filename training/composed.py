@@ -18,8 +18,10 @@ from features.snapshot import Snapshot
 from features.snapshot_job import before, weighed
 from models.blend import Blend, BlendSettings
 from models.bundle import scorer_class, settings_class
+from models.distilled import Distilled
 from models.scorer import Scorer
 from models.weighted_sum import WeightedSum
+from training.distillation import refitted
 from training.lessons import lessons_of
 from training.protocols import bought_within
 
@@ -33,6 +35,8 @@ class ComposedSettings(Settings):
     """The settings of each part, by the name of its scorer."""
     blend: BlendSettings = BlendSettings(objective="lambdarank", candidates=dict.fromkeys(DEFAULT_PARTS, 100))
     """How the parts are blended."""
+    distilled: BlendSettings | None = None
+    """How some of them are blended for requests that must not wait; None for no such blend."""
     event_weights: dict[str, float] | None = None
     """Weight of one event of each type, in place of those of the snapshot."""
     horizon_days: PositiveFloat = 28.0
@@ -81,7 +85,10 @@ def composed(snapshot: Snapshot, settings: ComposedSettings, rng: Generator) -> 
         lessons = lessons_of(earlier, settings.blend.candidates, questions, repeats=True).telling()
         parts = _fitted(snapshot, settings.parts, seed)
     blend = Blend.fit(parts, lessons.columns, lessons.right, settings.blend, rng, lessons.list_lengths)
-    return {**parts, Blend.name: blend}, Blend.name
+    small = {}
+    if settings.distilled is not None:
+        small[Distilled.name] = refitted(parts, lessons, settings.distilled, rng)
+    return {**parts, **small, Blend.name: blend}, Blend.name
 
 
 def _fitted(snapshot: Snapshot, parts: Mapping[str, Mapping[str, Any]], seed: int) -> dict[str, Scorer]:

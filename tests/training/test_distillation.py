@@ -1,0 +1,103 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from features.snapshot import Snapshot
+from models.blend import Blend, BlendSettings, column_names
+from models.bundle import Bundle
+from models.distilled import Distilled
+from models.popularity import Popularity, PopularitySettings
+from models.successors import Successors, SuccessorsSettings
+from models.titles import Titles, TitlesSettings
+from serving.pipeline import Pipeline
+from serving.query import Query
+from serving.recipes import BUILT_IN, Recipes
+from tests import worlds
+from training.distillation import KEEPS, columns_of_parts, distilled
+from training.lessons import lessons_of
+from training.protocols import bought_within
+
+USERS, ITEMS = 60, 12
+
+
+@pytest.fixture(scope="module")
+def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
+    """A shop where each item is followed by the next one of a ring, and titles say nothing."""
+    rng = np.random.default_rng(0)
+    events = [
+        worlds.event(f"u{user:02}", f"i{(start + step) % ITEMS:02}", days_ago=60.0 - 8 * step)
+        for user, start in enumerate(rng.integers(0, ITEMS, USERS).tolist())
+        for step in range(7)
+    ]
+    items = [worlds.item(f"i{at:02}", title=f"thing {'ab'[at % 2]}") for at in range(ITEMS)]
+    return worlds.snapshot(tmp_path_factory.mktemp("ring"), events, items)
+
+
+@pytest.fixture(scope="module")
+def bundle(snapshot: Snapshot) -> Bundle:
+    rng = np.random.default_rng(0)
+    parts = {
+        Popularity.name: Popularity.fit(snapshot, PopularitySettings(), rng),
+        Successors.name: Successors.fit(snapshot, SuccessorsSettings(), rng),
+        Titles.name: Titles.fit(snapshot, TitlesSettings(), rng),
+    }
+    counts = dict.fromkeys(parts, ITEMS)
+    end_s = int(snapshot.manifest.as_of.timestamp())
+    questions = bought_within(snapshot.interactions, ITEMS, end_s - 20 * 86_400, end_s).questions
+    lessons = lessons_of(parts, counts, questions, repeats=False)
+    config = BlendSettings(objective="lambdarank", candidates=counts, trees=20, least_rows=5)
+    told = lessons.telling()
+    blend = Blend.fit(parts, told.columns, told.right, config, rng, told.list_lengths)
+
+    def value(asked, blend, columns) -> float:
+        return float(asked.judged(blend.scores_of(columns), 3).hit.any(axis=1).mean())
+
+    def answered(blend: Blend) -> float:
+        found = []
+        for number in range(len(questions)):
+            history, now = questions.histories.of(number), questions.asked_at(number)
+            items = blend.candidates(history, ITEMS, now)
+            items = items[~np.isin(items, history.item)][:3]
+            found.append(np.isin(items, questions.relevant[number].indices).any())
+        return float(np.mean(found))
+
+    small = distilled(parts, told, lessons, value, answered, answered(blend), rng)
+    assert small.kept >= KEEPS
+    return Bundle.of(snapshot, [*parts.values(), small.blend, blend], Blend.name, worlds.NOW, "")
+
+
+def test_the_part_that_tells_most_is_all_that_a_small_blend_needs(bundle: Bundle) -> None:
+    small = bundle.scorers[Distilled.name]
+    assert isinstance(small, Distilled)
+    assert list(small.parts) == [Successors.name]
+    assert small._trees.num_trees() <= 60
+
+
+def test_columns_of_some_parts_are_those_that_they_have_by_themselves(bundle: Bundle) -> None:
+    blend = bundle.scorers[Blend.name]
+    assert isinstance(blend, Blend)
+    names = column_names(blend.parts)
+    numbers = np.arange(len(names), dtype=np.float32)[np.newaxis]
+    found = columns_of_parts(blend.parts, [Titles.name, Popularity.name], numbers)[0]
+    assert [names[int(at)] for at in found] == column_names(
+        {name: blend.parts[name] for name in (Popularity.name, Titles.name)}
+    )
+
+
+@pytest.mark.parametrize("recipe", ["for_you", "quick"])
+def test_what_is_served_from_disk_is_what_was_fitted(recipe: str, bundle: Bundle, tmp_path: Path) -> None:
+    bundle.save(tmp_path / "bundle")
+    recipes = Recipes.read(BUILT_IN)
+    fitted, served = (Pipeline(one, recipes) for one in (bundle, Bundle.load(tmp_path / "bundle")))
+    scorer = bundle.scorers[Blend.name if recipe == "for_you" else Distilled.name]
+
+    for user in range(USERS):
+        history = bundle.interactions.of(user)
+        query = Query(history, worlds.NOW, n=3, recipe=recipe)
+        ranking, again = fitted.rank(query), served.rank(query)
+        assert ranking.items.tolist() == again.items.tolist()
+        assert ranking.scores.tolist() == again.scores.tolist()
+        assert ranking.scorers[0] == scorer.name
+        offline = scorer.candidates(history, 3, worlds.NOW)
+        assert offline.tolist() == ranking.items.tolist()

@@ -1,0 +1,122 @@
+"""The choice of a small blend that loses little against a large one and answers in a fraction of its time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.random import Generator
+
+from models.blend import Blend, BlendSettings
+from models.distilled import Distilled
+from models.scorer import Features, Scorer
+from models.weighted_sum import WeightedSum
+from training.lessons import Lessons
+
+KEEPS: Final = 0.97
+"""Share of the large blend's value that a small one must keep on the validation, to keep .95 of it elsewhere."""
+MOST_PARTS: Final = 4
+CANDIDATES: Final = 60
+"""So many all parts together propose."""
+LEAST_CANDIDATES: Final = 20
+"""So many each of them proposes."""
+ROWS: Final = 300_000
+"""Rows of lessons that a small blend learns from, at most."""
+SIZES: Final = (
+    BlendSettings(objective="lambdarank", candidates={}, trees=30, leaves=8, learning_rate=0.15, least_rows=100),
+    BlendSettings(objective="lambdarank", candidates={}, trees=60, leaves=12, learning_rate=0.1, least_rows=100),
+)
+"""How large the trees are; the ``candidates`` are filled in."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Distillation:
+    """A small blend, and how it compares.
+
+    Attributes:
+        blend: The small blend.
+        value: What it reached.
+        kept: That, as a share of what the large one reached.
+    """
+
+    blend: Distilled
+    value: float
+    kept: float
+
+
+def distilled(
+    parts: Mapping[str, Scorer],
+    lessons: Lessons,
+    asked: Lessons,
+    value_of: Callable[[Lessons, Blend, Features], float],
+    answered: Callable[[Blend], float],
+    full: float,
+    rng: Generator,
+) -> Distillation:
+    """Return the smallest blend that keeps ``KEEPS`` of the value ``full``, or else the best one.
+
+    Parts are added one by one, each time the one with which small trees order the candidates of ``asked`` best. After
+    each, small blends of the parts so far answer by themselves, with the candidates that they propose.
+
+    Args:
+        parts: Of the large blend, fitted on what is known when the questions of ``asked`` are.
+        lessons: What the large blend learned from.
+        asked: The candidates of the validation; the same columns.
+        value_of: Returns how well a blend, given its columns, orders candidates; higher is better.
+        answered: Returns how well a blend does when it answers the questions itself.
+        full: What the large blend reaches when it does.
+        rng: Draws the seeds of trees.
+    """
+    few = _first(lessons, ROWS)
+    # The sum of all parts would need them all.
+    left = [name for name in parts if name != WeightedSum.name]
+    chosen: list[str] = []
+    best: Distillation | None = None
+    while left and len(chosen) < MOST_PARTS:
+        value = {}
+        for name in left:
+            some = [*chosen, name]
+            blend = _grown(parts, some, few, SIZES[0], rng)
+            value[name] = value_of(asked, blend, columns_of_parts(parts, some, asked.columns))
+        chosen.append(max(value, key=lambda name: value[name]))
+        left.remove(chosen[-1])
+        for size in SIZES:
+            blend = _grown(parts, chosen, few, size, rng)
+            found = answered(blend)
+            if best is None or found > best.value:
+                best = Distillation(blend, found, found / full if full else 1.0)
+            if best.kept >= KEEPS:
+                return best
+    assert best is not None
+    return best
+
+
+def columns_of_parts(parts: Mapping[str, Scorer], some: Sequence[str], columns: Features) -> Features:
+    """Return those of the ``columns`` of a blend of ``parts`` that are of the parts ``some``."""
+    names = sorted(parts)
+    of_part = np.repeat(np.arange(len(names)), [len(parts[name].feature_names) for name in names])
+    return np.ascontiguousarray(columns[:, np.isin(of_part, [names.index(name) for name in some])])
+
+
+def refitted(parts: Mapping[str, Scorer], lessons: Lessons, config: BlendSettings, rng: Generator) -> Distilled:
+    """Return the small blend of those ``parts`` that ``config`` names, learned from the lessons of a large one."""
+    some = {name: parts[name] for name in config.candidates}
+    few = _first(lessons, ROWS)
+    columns = columns_of_parts(parts, list(some), few.columns)
+    return Distilled.fit(some, columns, few.right, config, rng, few.list_lengths)
+
+
+def _grown(
+    parts: Mapping[str, Scorer], some: Sequence[str], lessons: Lessons, size: BlendSettings, rng: Generator
+) -> Distilled:
+    counts = dict.fromkeys(some, max(LEAST_CANDIDATES, CANDIDATES // len(some)))
+    return refitted(parts, lessons, size.model_copy(update={"candidates": counts}), rng)
+
+
+def _first(lessons: Lessons, rows: int) -> Lessons:
+    """Return the first lists of ``lessons``, of so many rows at most."""
+    n = max(1, int(np.searchsorted(np.cumsum(lessons.list_lengths), rows, side="right")))
+    end = int(lessons.list_lengths[:n].sum())
+    return Lessons(lessons.columns[:end], lessons.right[:end], lessons.list_lengths[:n], lessons.relevant[:n])
