@@ -182,10 +182,11 @@ class _Compiler:
         if kind is exp.In and tree.expressions:
             return _in(of(tree.this), [of(node) for node in tree.expressions])
         if kind is exp.Between:
-            low, high = of(tree.args["low"]), of(tree.args["high"])
-            return _strict(
-                lambda a, b, c: b <= a <= c if _alike(a, b) and _alike(a, c) else None, of(tree.this), low, high
+            ends = (
+                exp.GTE(this=tree.this, expression=tree.args["low"]),
+                exp.LTE(this=tree.this, expression=tree.args["high"]),
             )
+            return _connected([of(end) for end in ends], decisive=False)
         if kind in (exp.Like, exp.ILike):
             return self._like(of(tree.this), tree.expression, kind is exp.ILike)
         return self._call(tree, of)
@@ -263,10 +264,8 @@ def _strict(call: Callable[..., Any], *parts: Part) -> Part:
     if len(parts) == 1:
         (one,) = parts
         return lambda values: None if (a := one(values)) is None else call(a)
-    if len(parts) == 2:
-        one, other = parts
-        return lambda values: None if (a := one(values)) is None or (b := other(values)) is None else call(a, b)
-    return lambda values: None if None in (found := [part(values) for part in parts]) else call(*found)
+    one, other = parts
+    return lambda values: None if (a := one(values)) is None or (b := other(values)) is None else call(a, b)
 
 
 def _connected(parts: Sequence[Part], decisive: bool) -> Part:
