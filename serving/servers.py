@@ -14,17 +14,18 @@ from typing import Final
 from features.errors import InvalidInput, Unavailable
 from features.layout import Layout
 
-SERVICE: Final = "serving.service:Attune"
+ONE_THREAD: Final = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+"""A worker answers one request after another: more threads would only take turns with the other workers."""
 
 
 def service_command(port: int) -> list[str]:
     """Return the command that serves on ``port``."""
-    return [sys.executable, "-m", "bentoml", "serve", SERVICE, "--port", str(port)]
+    return [sys.executable, "-m", "serving", "start", "--port", str(port)]
 
 
 def service_environment(layout: Layout, given: Mapping[str, str]) -> dict[str, str]:
     """Return the environment in which the service answers from ``layout``; ``given`` holds where it says otherwise."""
-    return {"BENTOML_DO_NOT_TRACK": "True", **given, "ATTUNE_VAR": str(layout.root.resolve())}
+    return {"BENTOML_DO_NOT_TRACK": "True", **ONE_THREAD, **given, "ATTUNE_VAR": str(layout.root.resolve())}
 
 
 def require_free(port: int) -> None:

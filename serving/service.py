@@ -10,7 +10,7 @@ import logging
 import os
 import re
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -144,7 +144,11 @@ class Attune:
         return ready
 
 
-def serve(listener: socket.socket) -> None:
-    """Answer what comes in at ``listener`` until SIGINT or SIGTERM, as one of BentoML's own workers does."""
+def server() -> Callable[[socket.socket], None]:
+    """Return what answers the requests that come in at a socket until SIGINT or SIGTERM, as BentoML's workers do.
+
+    All that takes long is done by then: copies of this process have it ready.
+    """
     asgi_app = Attune.to_asgi()  # type: ignore[attr-defined]  # the decorator makes a service of the class
-    uvicorn.Server(uvicorn.Config(asgi_app, log_config=None, server_header=False)).run(sockets=[listener])
+    config = uvicorn.Config(asgi_app, log_config=None, server_header=False)
+    return lambda listener: uvicorn.Server(config).run(sockets=[listener])
