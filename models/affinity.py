@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import ClassVar, NamedTuple, Self
+from typing import ClassVar, Self
 
 import numpy as np
 from numba import njit, types
@@ -16,10 +16,12 @@ from pydantic import PositiveFloat, PositiveInt
 from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 
+from features.affinities import Affinity as Liked
+from features.affinities import AffinityThresholds, ItemValues, Taste, affinities, slot, strength, taste
 from features.interactions import History, IntArray
 from features.settings import Settings
 from features.snapshot import Snapshot
-from models.compiled import DOUBLE, FLOATS, INTS, LONGS
+from models.compiled import FLOATS, INTS, LONGS
 from models.scorer import (
     Arrays,
     Features,
@@ -32,6 +34,7 @@ from models.scorer import (
 )
 
 FloatArray = NDArray[np.float32]
+SPOKEN = AffinityThresholds()
 PER_DIMENSION = ("weight", "lift", "days_since")
 
 
@@ -50,34 +53,6 @@ class AffinitySettings(Settings):
     """How many items, the most popular ones, candidates are looked for among."""
     negatives: PositiveInt = 5
     """How many items drawn by popularity are set against each chosen one."""
-
-
-class Taste(NamedTuple):
-    """What a history tells of the values that its items have, in no order, and of all others.
-
-    Attributes:
-        slots: int32; a hash table with linear probing: 1 + the place of a value in the four arrays that follow.
-        values: int32; the numbers of the values.
-        weight: float32; the decayed interactions with each.
-        lift: float32; the logarithm of its share over what is usual.
-        days: float32; since the last interaction.
-        other_lift: float32, shape (dimensions,); the lift of each dimension's values that are not among them.
-    """
-
-    slots: IntArray
-    values: IntArray
-    weight: FloatArray
-    lift: FloatArray
-    days: FloatArray
-    other_lift: FloatArray
-
-
-class Liked(NamedTuple):
-    """A value that a profile prefers, and how many times more than usual it is found there."""
-
-    dimension: str
-    value: str
-    affinity: float
 
 
 @dataclass(frozen=True)
@@ -201,11 +176,20 @@ class Affinity(Scorer):
         best = np.argsort(-strength, kind="stable")[:n]
         return taste.values[best[strength[best] > 0]]
 
-    def likes(self, history: History, n: int, now: datetime) -> list[Liked]:
-        """Return the ``n`` values that the profile prefers most, and how much more than usual."""
-        taste = self.taste(history, now)
-        lift = dict(zip(taste.values.tolist(), taste.lift.tolist(), strict=True))
-        return [Liked(*self._name(value), float(np.exp(lift[value]))) for value in self.liked(taste, n).tolist()]
+    def likes(self, history: History, n: int, now: datetime, thresholds: AffinityThresholds = SPOKEN) -> list[Liked]:
+        """Return the ``n`` values that the profile prefers most, and the interactions that say so."""
+        weight = interaction_weights(history, self.event_weights, self.config.half_life_days, now)
+        return affinities(history, weight, self.table, self.config.prior_weight, now, thresholds, n)
+
+    def preference(self, taste: Taste, dimension: str, value: str) -> float:
+        """Return how much more than usual a value is preferred, from 0 to 1; 0 also for one that nobody knows."""
+        number = self._numbers.get((dimension, value))
+        lift = taste.lift[taste.values == number]
+        return float(strength(lift)[0]) if len(lift) else 0.0
+
+    @cached_property
+    def _numbers(self) -> dict[tuple[str, str], int]:
+        return {self.value_name(value): value for value in range(len(self.value_names))}
 
     def reason(self, history: History, item: int, now: datetime) -> Reason | None:
         """Return the value that speaks most for the item."""
@@ -213,10 +197,11 @@ class Affinity(Scorer):
         mine = np.isin(taste.values, self.values[self.indptr[item] : self.indptr[item + 1]]) & (taste.weight > 0)
         if not mine.any():
             return None
-        dimension, value = self._name(int(taste.values[mine][np.argmax(taste.lift[mine])]))
+        dimension, value = self.value_name(int(taste.values[mine][np.argmax(taste.lift[mine])]))
         return Reason("affinity", f"Fits a liking for {value} ({dimension}).".replace("{", "{{").replace("}", "}}"))
 
-    def _name(self, value: int) -> tuple[str, str]:
+    def value_name(self, value: int) -> tuple[str, str]:
+        """Return the dimension and the text of a value."""
         at = np.searchsorted(self.first_value, value, side="right") - 1
         return str(self.dimensions[at]), bytes(self.value_names[value]).decode()
 
@@ -242,19 +227,12 @@ class Affinity(Scorer):
     def taste(self, history: History, now: datetime) -> Taste:
         """Return what the history tells of the values of its items."""
         weight = interaction_weights(history, self.event_weights, self.config.half_life_days, now)
-        return Taste(
-            *_taste(
-                np.ascontiguousarray(history.item),
-                np.ascontiguousarray(history.timestamp_s),
-                weight,
-                now.timestamp(),
-                self.indptr,
-                self.values,
-                self.first_value,
-                self.share,
-                self.config.prior_weight,
-            )
-        )
+        return taste(history, weight, self.table, self.config.prior_weight, now)
+
+    @property
+    def table(self) -> ItemValues:
+        """Which values the items have, and how usual they are."""
+        return ItemValues(self.indptr, self.values, self.first_value, self.share)
 
     def odds(self, taste: Taste, items: IntArray) -> Scores:
         """Return popularity times the odds that ``taste`` gives each of ``items``; see ``scores``."""
@@ -279,53 +257,6 @@ _READ_2D = types.Array(types.float64, 2, "C", readonly=True)
 _TASTE = (INTS, INTS, FLOATS, FLOATS, FLOATS, FLOATS)
 
 
-@njit(types.int64(INTS, INTS, types.int32), cache=True)
-def _slot(slots, keys, value):  # type: ignore[no-untyped-def]
-    mask = len(slots) - 1
-    at = (np.int64(value) * 2654435761 >> 8) & mask
-    while slots[at] != 0 and keys[slots[at] - 1] != value:
-        at = (at + 1) & mask
-    return at
-
-
-@njit((INTS, LONGS, FLOATS, DOUBLE, LONGS, INTS, INTS, FLOATS, DOUBLE), cache=True)
-def _taste(item, time_s, weight, now_s, indptr, values, first_value, share, prior_weight):  # type: ignore[no-untyped-def]
-    n_dimensions = len(first_value) - 1
-    most = 0
-    for row in range(len(item)):
-        most += indptr[item[row] + 1] - indptr[item[row]]
-    size = 2
-    while size < 2 * most:
-        size *= 2
-    slots = np.zeros(size, np.int32)
-    keys, total = np.empty(most, np.int32), np.zeros(most, np.float32)
-    last_s = np.zeros(most, np.int64)
-    n = 0
-    for row in range(len(item)):
-        if weight[row] != 0:
-            for at in range(indptr[item[row]], indptr[item[row] + 1]):
-                slot = _slot(slots, keys, values[at])
-                if slots[slot] == 0:
-                    keys[n] = values[at]
-                    n += 1
-                    slots[slot] = n
-                total[slots[slot] - 1] += weight[row]
-                last_s[slots[slot] - 1] = time_s[row]
-    together = np.zeros(n_dimensions, np.float32)
-    dimension = np.empty(n, np.int32)
-    for k in range(n):
-        dimension[k] = np.searchsorted(first_value, keys[k], side="right") - 1
-        total[k] = max(total[k], np.float32(0))
-        together[dimension[k]] += total[k]
-    lift, days = np.empty(n, np.float32), np.empty(n, np.float32)
-    for k in range(n):
-        usual = share[keys[k]]
-        lift[k] = np.log((total[k] + prior_weight * usual) / (together[dimension[k]] + prior_weight) / usual)
-        days[k] = (now_s - last_s[k]) / 86400
-    other = np.log(prior_weight / (together + prior_weight)).astype(np.float32)
-    return slots, keys[:n].copy(), total[:n].copy(), lift, days, other
-
-
 @njit((*_TASTE, LONGS, INTS, INTS, INTS), cache=True)
 def _by_dimension(slots, keys, weight, lift, days, other, indptr, values, first_value, items):  # type: ignore[no-untyped-def]
     n_dimensions = len(first_value) - 1
@@ -337,7 +268,7 @@ def _by_dimension(slots, keys, weight, lift, days, other, indptr, values, first_
             while value >= first_value[dimension + 1]:
                 dimension += 1
             column = 3 * dimension
-            place = slots[_slot(slots, keys, value)] - 1
+            place = slots[slot(slots, keys, value)] - 1
             its_lift = lift[place] if place >= 0 else other[dimension]
             if np.isnan(out[k, column]) or its_lift > out[k, column + 1]:
                 out[k, column] = weight[place] if place >= 0 else 0
@@ -369,7 +300,7 @@ def _odds(slots, keys, weight, lift, days, other, worth, strength, indptr, value
                 product *= best
                 while value >= first_value[dimension]:
                     dimension += 1
-            place = slots[_slot(slots, keys, value)] - 1
+            place = slots[slot(slots, keys, value)] - 1
             its_odds = odds[place] if place >= 0 else other_odds[dimension - 1]
             known |= place >= 0 and weight[place] > 0
             if changes or its_odds > best:

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from functools import cached_property
+from typing import Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from features.affinities import Taste
 from features.fields import Scalar
 from features.interactions import History, IntArray
 from features.profile_arrays import ITEM
 from features.profile_store import ProfileStore
 from features.profiles import Profile
+from models.affinity import Affinity
 from models.bundle import Bundle
 
 NO_CODE: Final = 255
@@ -24,15 +27,32 @@ NO_CODE: Final = 255
 class Values(Mapping[str, Scalar | None]):
     """What expressions may ask about a visitor by name, worked out when it is asked for.
 
-    The names of ``ProfileValues``, and ``context.NAME`` for what the request says of itself.
+    The names of ``ProfileValues``, ``context.NAME`` for what the request says of itself, and
+    ``affinity.DIMENSION.VALUE`` for how much more than usual a value is preferred, from 0 to 1.
     """
 
-    def __init__(self, profile: Profile, context: Mapping[str, Scalar], now: datetime) -> None:
+    def __init__(
+        self,
+        profile: Profile,
+        context: Mapping[str, Scalar],
+        now: datetime,
+        history: History,
+        affinity: Affinity | None = None,
+    ) -> None:
         self._profile = profile.values(now)
         self._context = {f"context.{name}": value for name, value in context.items()}
+        self._history, self._now, self._affinity = history, now, affinity
 
     def __getitem__(self, name: str) -> Scalar | None:
+        if name.startswith("affinity.") and self._affinity is not None:
+            _, dimension, value = name.split(".", 2)
+            return self._affinity.preference(self._taste, dimension, value)
         return self._context[name] if name in self._context else self._profile[name]
+
+    @cached_property
+    def _taste(self) -> Taste:
+        assert self._affinity is not None
+        return self._affinity.taste(self._history, self._now)
 
     def __iter__(self) -> Iterator[str]:
         yield from self._profile
@@ -69,6 +89,7 @@ class Visitors:
     def __init__(self, bundle: Bundle, store: ProfileStore | None = None) -> None:
         """Read from ``store``; without one, and for those it does not know, the bundle's own histories count."""
         self._bundle = bundle
+        self._affinity = cast("Affinity | None", bundle.scorers.get("affinity"))
         self._store = store
         self._codes = np.full(128, NO_CODE, np.uint8)
         self._index_of_number: IntArray = np.full(1, -1, np.int32)
@@ -88,13 +109,13 @@ class Visitors:
         if len(items) and items.max() >= len(self._index_of_number):
             self._learn_numbers(store)
         history = profile.history(self._index_of_number, self._codes)
-        values = Values(profile, context or {}, now)
+        values = Values(profile, context or {}, now, history, self._affinity)
         return Visitor(user_id, person.identities, profile, person.version, history, values)
 
     def _of_bundle(self, user_id: str, now: datetime, context: Mapping[str, Scalar]) -> Visitor:
         nothing = Profile.empty()
         history = self._bundle.history(user_id)
-        return Visitor(user_id, (), nothing, 0, history, Values(nothing, context, now))
+        return Visitor(user_id, (), nothing, 0, history, Values(nothing, context, now, history, self._affinity))
 
     def _learn_numbers(self, store: ProfileStore) -> None:
         known = len(self._index_of_number)

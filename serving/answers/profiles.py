@@ -60,13 +60,7 @@ def profile(bundle: Bundle, user_id: str, now: datetime) -> wire.Profile:
         purchases=int(np.count_nonzero(bought)),
         spend=round(float(history.value[history.event_type == PURCHASE].sum(dtype=np.float64)), 2),
         recent=[
-            wire.HistoryEvent(
-                item_id=bundle.items.id(history.item[row]),
-                title=title_of(bundle, history.item[row]),
-                event_type=bundle.manifest.event_types[history.event_type[row]],
-                timestamp=_moment(history.timestamp_s[row]),
-                quantity=float(history.quantity[row]),
-            )
+            _event(bundle, history, row)
             for row in range(len(history) - 1, max(-1, len(history) - 1 - RECENT_EVENTS), -1)
         ],
         bought_most=[
@@ -79,9 +73,28 @@ def profile(bundle: Bundle, user_id: str, now: datetime) -> wire.Profile:
             for place in most
         ],
         affinities=[
-            wire.Liking(dimension=like.dimension, value=like.value, affinity=like.affinity)
-            for like in (affinity.likes(history, LIKINGS, now) if affinity else [])
-        ],
+            wire.Liking(
+                dimension=affinity.value_name(like.value)[0],
+                value=affinity.value_name(like.value)[1],
+                affinity=like.times_usual,
+                strength=like.strength,
+                confidence=like.confidence,
+                events=[_event(bundle, history, row) for row in like.events],
+            )
+            for like in affinity.likes(history, LIKINGS, now)
+        ]
+        if affinity
+        else [],
+    )
+
+
+def _event(bundle: Bundle, history: History, row: int) -> wire.HistoryEvent:
+    return wire.HistoryEvent(
+        item_id=bundle.items.id(history.item[row]),
+        title=title_of(bundle, history.item[row]),
+        event_type=bundle.manifest.event_types[history.event_type[row]],
+        timestamp=_moment(history.timestamp_s[row]),
+        quantity=float(history.quantity[row]),
     )
 
 

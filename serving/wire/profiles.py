@@ -48,6 +48,9 @@ class Liking(Answer):
     dimension: str
     value: str
     affinity: float = Field(description="How many times as often as usual.")
+    strength: float = Field(description="The same from 0, as usual, to 1: what affinity('DIMENSION', 'VALUE') is.")
+    confidence: float = Field(description="The part of the evidence that is the visitor's own, from 0 to 1.")
+    events: list[HistoryEvent] = Field(description="Some of the events behind it, those that count most first.")
 
 
 class Profile(Answer):

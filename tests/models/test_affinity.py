@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from features.affinities import AffinityThresholds
 from features.interactions import History
 from models.affinity import Affinity, AffinitySettings
 from tests.worlds import NOW, event, item, snapshot
@@ -24,9 +25,18 @@ def shop(folder: Path) -> tuple[Affinity, History]:
 def test_an_affinity_is_a_share_over_the_usual_share(tmp_path: Path) -> None:
     affinity, ann = shop(tmp_path / "s")
     (liked,) = affinity.likes(ann, 5, NOW)
-    assert (liked.dimension, liked.value) == ("colour", "red")
-    assert liked.affinity == pytest.approx(((3 + 0.5) / (3 + 1)) / 0.5)  # a prior weight of 1, half of it red
+    assert affinity.value_name(liked.value) == ("colour", "red")
+    assert liked.times_usual == pytest.approx(((3 + 0.5) / (3 + 1)) / 0.5)  # a prior weight of 1, half of it red
+    assert liked.strength == pytest.approx(1 - 1 / 1.75)
+    assert liked.confidence == pytest.approx(3 / (3 + 1))
+    assert liked.events == (0, 1, 2)
+    taste = affinity.taste(ann, NOW)
+    assert affinity.preference(taste, "colour", "red") == pytest.approx(liked.strength)
+    assert affinity.preference(taste, "colour", "blue") == affinity.preference(taste, "colour", "pink") == 0
     assert affinity.likes(History.empty(), 5, NOW) == []
+    assert affinity.likes(ann, 5, NOW, AffinityThresholds(lookback_days=39)) == []
+    assert affinity.likes(ann, 5, NOW, AffinityThresholds(threshold=0.5)) == []
+    assert affinity.likes(ann, 5, NOW, AffinityThresholds(confidence=0.8)) == []
 
 
 def test_what_is_of_a_liked_kind_scores_though_nobody_bought_it_and_the_rest_does_not(tmp_path: Path) -> None:
