@@ -53,7 +53,8 @@ def fit_command(
     choice that was interrupted goes on where it was.
     """
     from features.snapshot import Snapshot
-    from training.backtest import PLACES
+    from training.backtest import PLACES, buyers
+    from training.diagnostics import warnings
     from training.fit import MODELS
     from training.report import comparison
     from training.tracking import CHALLENGER
@@ -80,6 +81,10 @@ def fit_command(
     best = max(tests, key=lambda name: tests[name].filter(target="all")["ndcg"].to_numpy().mean())
     bench.tracking.name(fitted[best][0], CHALLENGER)
     output.print(comparison(tests, bench.backtest, seed))
+    bought_by = buyers(bench.backtest.past)
+    for name, ranked in tests.items():
+        for sentence in warnings(ranked, bought_by):
+            console.print(f"[bold white on red] {name} [/] [bold red]{sentence}[/]", soft_wrap=True)
     why = f", the best of {len(tests)} by NDCG@{PLACES} of all purchases" if len(tests) > 1 else ""
     console.print(f"Version {fitted[best][0]} ({best}{why}) is the challenger. To serve it: python -m training promote")
 

@@ -24,7 +24,7 @@ from features.layout import Layout
 from features.snapshot import Snapshot
 from features.snapshot_job import before
 from models.bundle import Bundle
-from models.scorer import PURCHASE
+from models.scorer import PURCHASE, Scores
 from serving.pipeline import Pipeline
 from serving.query import Query
 from serving.recipes import BUILT_IN, Recipes
@@ -90,7 +90,7 @@ def rank_held_out(
     Returns:
         One row for each target (``all``, ``new``) and user of it. Columns: ``target``, ``user_id``, ``purchases`` (rows
         of the history that are purchases), ``relevant`` (how many items were to be found), one for each of ``METRICS``
-        at ``PLACES`` places, and ``ranking`` (item indices, best first).
+        at ``PLACES`` places, ``ranking`` (item indices, best first), ``score`` and ``hit`` of each of its places.
     """
     past, split = backtest.past, backtest.split
     bought_by, n_users = buyers(past), len(past.users)
@@ -109,8 +109,8 @@ def rank_held_out(
         parts = []
         for part in asked[name]:
             parts.append(part.result())
-            advance(len(parts[-1]))
-        rankings = np.concatenate(parts)
+            advance(len(parts[-1][0]))
+        rankings, scores = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
         judged = ranking_metrics.judged(rankings, target.relevant)
         frames.append(
             pl.DataFrame(
@@ -126,6 +126,8 @@ def rank_held_out(
                     "reciprocal_rank": ranking_metrics.reciprocal_rank(judged, PLACES),
                     "novelty": ranking_metrics.novelty(rankings, bought_by, n_users, PLACES),
                     "ranking": rankings,
+                    "score": scores,
+                    "hit": judged.hit,
                 }
             )
         )
@@ -158,15 +160,17 @@ def variety(ranked: pl.DataFrame, in_catalog: NDArray[np.bool_]) -> dict[str, di
     return found
 
 
-def _rankings(bundle: Path, users: IntArray, now: datetime, recipe: str) -> IntArray:
-    """Return the first items for each of ``users`` at ``now``; shape (users, PLACES), the best first."""
+def _rankings(bundle: Path, users: IntArray, now: datetime, recipe: str) -> tuple[IntArray, Scores]:
+    """Return the first items for each of ``users`` at ``now``, best first, and their scores; shape (users, PLACES)."""
     pipeline = _pipeline(bundle)
     rankings = np.full((len(users), PLACES), NO_ITEM, np.int32)
+    scores = np.zeros((len(users), PLACES), np.float32)
     for row, user in enumerate(users.tolist()):
         query = Query(pipeline.bundle.interactions.of(user), now, n=PLACES, recipe=recipe)
-        items = pipeline.rank(query).items
-        rankings[row, : len(items)] = items
-    return rankings
+        ranking = pipeline.rank(query)
+        rankings[row, : len(ranking.items)] = ranking.items
+        scores[row, : len(ranking.items)] = ranking.scores
+    return rankings, scores
 
 
 @lru_cache(1)

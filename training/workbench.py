@@ -27,7 +27,7 @@ from features.layout import Layout
 from features.settings import Settings
 from features.snapshot import Snapshot
 from models.bundle import Bundle
-from training import plots
+from training import diagnostics, plots
 from training.backtest import PLACES, Backtest, buyers, intervals, rank_held_out, variety
 from training.fit import MODELS
 from training.provenance import code_hash, code_version
@@ -36,6 +36,7 @@ from training.tracking import OpenRun, Run, Tracking
 RANKED: Final = "per_user.parquet"
 SETTINGS: Final = "settings.json"
 BUNDLE: Final = "bundle"
+REPORT: Final = "report.html"
 
 _DRAWING: Final = Lock()
 """Matplotlib draws in one thread at a time."""
@@ -203,6 +204,12 @@ class Workbench:
         with _DRAWING:
             plots.ndcg_by_history(ranked, folder / "ndcg_by_length_of_history.png", self.seed)
             plots.popularity_of_the_recommended(ranked, bought_by, folder / "popularity_of_the_recommended.png")
+        pictures = {path.stem.replace("_", " ").capitalize(): path for path in sorted(folder.glob("*.png"))}
+        title = f"{configuration.model}: purchases from {backtest.split.start:%Y-%m-%d} on"
+        run.write(REPORT, diagnostics.page(title, ranked, bought_by, in_catalog, pictures, self.seed))
+        run.metrics(diagnostics.numbers(ranked, bought_by))
+        if told := diagnostics.warnings(ranked, bought_by):
+            run.tag("warning", " ".join(told))
         ranked.write_parquet(run.artifacts / RANKED)
         return ranked
 
