@@ -13,11 +13,12 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 APPLICATION_ID = 0x41545455  # "ATTU": tells our databases from those of other programs
 
 
-def open_database(path: Path, any_thread: bool = False) -> sqlite3.Connection:
+def open_database(path: Path, any_thread: bool = False, migrations: Path = MIGRATIONS) -> sqlite3.Connection:
     """Return a connection to the database at ``path``, which is created or migrated where necessary.
 
     What is committed survives a loss of power. A statement outside of ``transaction`` commits at once. The connection
-    is for the thread that opened it, or with ``any_thread`` for one thread after another.
+    is for the thread that opened it, or with ``any_thread`` for one thread after another. The files in ``migrations``,
+    in the order of their names, make the schema.
 
     Raises:
         InvalidInput: the file is not a database of Attune.
@@ -30,7 +31,7 @@ def open_database(path: Path, any_thread: bool = False) -> sqlite3.Connection:
     except (OSError, sqlite3.OperationalError) as error:
         raise Unavailable(f"The database {path} cannot be opened: {error}.") from None
     try:
-        _migrate(connection, path)
+        _migrate(connection, path, migrations)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
@@ -68,8 +69,8 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     connection.execute(end)
 
 
-def _migrate(connection: sqlite3.Connection, path: Path) -> None:
-    migrations = sorted(MIGRATIONS.glob("*.sql"))
+def _migrate(connection: sqlite3.Connection, path: Path, folder: Path) -> None:
+    migrations = sorted(folder.glob("*.sql"))
     if _pragma(connection, "user_version") == len(migrations):
         return
     with transaction(connection):

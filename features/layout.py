@@ -30,6 +30,11 @@ class Layout:
         return self.root / "identity.toml"
 
     @property
+    def rankings(self) -> Path:
+        """The SQLite database of the rankings that were shown."""
+        return self.root / "rankings.db"
+
+    @property
     def history(self) -> Path:
         """The Parquet event history, one folder a day: ``day=2017-12-04/``."""
         return self.root / "events"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from itertools import zip_longest
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
+from rich.table import Table
 
 from features.command_line import Var, console, run
 from features.errors import Unavailable
@@ -52,6 +54,39 @@ def start_command(
         status = supervise(workers or settings.workers, lambda: answer(listener))
     if status:
         raise Unavailable(f"The service ended with status {status}; it says why above.")
+
+
+@app.command("replay")
+def replay_command(
+    ranking_id: Annotated[str, typer.Argument(help="As the answer named it.")],
+    recipe: Annotated[str | None, typer.Option(help="A recipe to compare with the one that made the list.")] = None,
+    recipes: Annotated[
+        Path | None, typer.Option(envvar="ATTUNE_RECIPES", help="File of recipes in place of the built-in ones.")
+    ] = None,
+    var: Var = Path("var"),
+) -> None:
+    """Make a logged ranking again, by its own recipe or by another one, and show what differs."""
+    from serving.recipes import BUILT_IN, Recipes  # here, for what they need takes a second that `start` has no use for
+    from serving.replay import logged, recipes_in_force, replayed
+
+    layout = Layout(var)
+    ranking, own = logged(layout, ranking_id)
+    other = own if recipe is None else recipes_in_force(layout, Recipes.read(recipes or BUILT_IN))[recipe]
+    again = replayed(layout, ranking, other)
+    was = list(zip(ranking.items, ranking.scores, strict=True))
+    table = Table("place", "then", "score", "now", "score", title=f"Ranking {ranking_id}, {recipe or 'as it was made'}")
+    nothing = ("", None)
+    for place, (before, after) in enumerate(zip_longest(was, again, fillvalue=nothing), 1):
+        cells = [text for name, score in (before, after) for text in (name, "" if score is None else f"{score:.6g}")]
+        table.add_row(str(place), *cells, style=None if before == after else "bold")
+    console.print(table)
+    same = sum(before == after for before, after in zip(was, again, strict=False))
+    if was == again:
+        console.print("Identical.")
+    else:
+        console.print(f"{same} of {len(was)} places are the same.")
+        if recipe is None:
+            raise typer.Exit(1)
 
 
 if __name__ == "__main__":

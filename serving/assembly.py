@@ -20,6 +20,8 @@ from models.bundle import Bundle
 from serving.champion import Champion
 from serving.decisions import Decisions, read_file
 from serving.group_commit import GroupCommit
+from serving.ranking_log import RankingLog
+from serving.recipe_book import RecipeBook
 from serving.recipes import BUILT_IN, Recipes
 from serving.settings import ServingSettings
 
@@ -42,6 +44,8 @@ class Assembly:
         reader: The items, to be read at any time.
         profiles: Who is known, to be read at any time.
         decisions: Decides by campaigns and experiments.
+        recipes: How rankings are made.
+        rankings: What was shown.
     """
 
     settings: ServingSettings
@@ -54,6 +58,8 @@ class Assembly:
     reader: Catalog
     profiles: SQLiteProfileStore
     decisions: Decisions
+    recipes: RecipeBook
+    rankings: RankingLog
 
     def moment(self) -> datetime:
         """Return the moment that something arrives in, whether there is a bundle or not."""
@@ -70,9 +76,8 @@ class Assembly:
         """
         settings = ServingSettings.of_environment(environment)
         now = _end_of_histories if settings.clock == "snapshot" else _system_clock
-        recipes = Recipes.read(settings.recipes or BUILT_IN)
+        built_in = Recipes.read(settings.recipes or BUILT_IN)
         layout = Layout(settings.var)
-        champion = Champion(layout, recipes, now, settings.poll_s)
         with (
             closing(open_database(layout.database, any_thread=True)) as database,
             closing(open_database(layout.database, any_thread=True)) as reading,
@@ -81,13 +86,28 @@ class Assembly:
             if settings.campaigns is not None:
                 with transaction(database):
                     read_file(settings.campaigns, database, datetime.now(UTC))
+            recipes, rankings = RecipeBook(built_in, reading, database), RankingLog(layout)
+            champion = Champion(layout, recipes.current, now, settings.poll_s)
             writer = GroupCommit(database, layout.writer_lock)
             rng, new_id = np.random.default_rng(), lambda: uuid4().hex
             decisions = Decisions(deciding, database, writer, rng, new_id, settings.global_holdout)
-            with writer.running(), champion.following(), decisions.folding(FOLD_S):
+            with writer.running(), rankings.writing(), champion.following(), decisions.folding(FOLD_S):
                 events, catalog = EventLog(layout, database), Catalog(layout, database)
                 reader, profiles = Catalog(layout, reading), SQLiteProfileStore(reading)
-                yield cls(settings, champion, now, new_id, writer, events, catalog, reader, profiles, decisions)
+                yield cls(
+                    settings,
+                    champion,
+                    now,
+                    new_id,
+                    writer,
+                    events,
+                    catalog,
+                    reader,
+                    profiles,
+                    decisions,
+                    recipes,
+                    rankings,
+                )
 
 
 def _system_clock(_: Bundle) -> datetime:

@@ -16,6 +16,7 @@ from features.errors import AttuneError, Corrupt, Unavailable
 from features.layout import Layout
 from features.profile_store import SQLiteProfileStore
 from models.bundle import Bundle
+from serving.cards import Cards
 from serving.live_catalog import LiveCatalog
 from serving.pipeline import Pipeline
 from serving.query import Query
@@ -32,10 +33,12 @@ class Served:
     Attributes:
         pipeline: Ranks; its ``catalog`` is that of this moment after ``refresh()``.
         visitors: Who asks, in the bundle's codes.
+        cards: What a list shows of each item.
     """
 
     pipeline: Pipeline
     visitors: Visitors
+    cards: Cards
 
 
 class Champion:
@@ -45,7 +48,10 @@ class Champion:
     be loaded or cannot answer is refused with a line in the log, and the one before stays.
     """
 
-    def __init__(self, layout: Layout, recipes: Recipes, now: Callable[[Bundle], datetime], poll_s: float) -> None:
+    def __init__(
+        self, layout: Layout, recipes: Callable[[], Recipes], now: Callable[[Bundle], datetime], poll_s: float
+    ) -> None:
+        """Take each bundle into service with the ``recipes`` of its moment, asked at ``now`` for a try."""
         self._layout = layout
         self._recipes = recipes
         self._now = now
@@ -118,13 +124,13 @@ class Champion:
             raise Corrupt(f"{self._layout.champion} holds {bundle_id[:80]!r}, not the id of a bundle. Promote again.")
         bundle = Bundle.load(self._layout.bundles / bundle_id)
         database = open_database(self._layout.database, any_thread=True)
-        pipeline = Pipeline(bundle, self._recipes, LiveCatalog(bundle, Catalog(self._layout, database)))
+        pipeline = Pipeline(bundle, self._recipes(), LiveCatalog(bundle, Catalog(self._layout, database)))
         visitors = Visitors(bundle, SQLiteProfileStore(database))
         history = bundle.interactions.of(0) if bundle.interactions.n_users else bundle.history("")
         for recipe in pipeline.available():  # what is compiled or read on first use is so before the first request
             query = Query(history, self._now(bundle), recipe=recipe)
             pipeline.reasons(query, pipeline.rank(query))
-        return Served(pipeline, visitors)
+        return Served(pipeline, visitors, Cards(pipeline.catalog))
 
     def _refuse(self, error: AttuneError) -> None:
         self._problem = error

@@ -29,6 +29,7 @@ SPARE_CANDIDATES: Final = 50
 """Asked for beyond those needed, since filters remove some."""
 WIDENED: Final = 8
 """How many times as many are looked at where what was looked at is not enough."""
+PLANS_KEPT: Final = 256
 UNSCORED: Final = "catalog"
 SHUFFLE: Final = "shuffle"
 GRID: Final = 2.0**-40
@@ -174,6 +175,8 @@ class Pipeline:
             tuple((name, booster) for name, booster in boosters if booster is not None),
             Caps(self.bundle.catalog, dimensions) if dimensions else None,
         )
+        if len(self._plans) >= PLANS_KEPT:
+            self._plans.clear()
         self._plans[recipe.version] = plan
         return plan
 

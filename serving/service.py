@@ -26,7 +26,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from features.errors import AttuneError, Busy
 from serving.assembly import Assembly
-from serving.routes import decisions, events, items, pages, profiles, rankings
+from serving.routes import decisions, events, items, pages, profiles, rankings, recipes
 from serving.settings import ServingSettings
 from serving.wire.messages import ProblemAnswer, problem
 
@@ -76,7 +76,7 @@ class CrossOrigin:
 
 app.add_middleware(CrossOrigin)
 
-for routes in (rankings, events, decisions, items, profiles, pages):
+for routes in (rankings, recipes, events, decisions, items, profiles, pages):
     app.include_router(routes.router)
 
 

@@ -16,10 +16,11 @@ from serving.experiments import Experiment
 from serving.filters import Rules
 from serving.programme import CAMPAIGN, EXPERIMENT, Asked, Plan
 from serving.routes.parts import answered, assembly, serving
+from serving.routes.rankings import logged_answer
 from serving.visitors import Values
 from serving.wire import decisions as wire
 from serving.wire.messages import Id
-from serving.wire.rankings import RecommendRequest
+from serving.wire.rankings import RankingAnswer, RecommendRequest
 
 router = APIRouter()
 
@@ -121,9 +122,11 @@ def _answer(request: Request, body: wire.DecideRequest, plan: Plan) -> wire.Deci
         shown = plan.campaign.experiences[decision.experience]
     ranking = None
     if shown is not None and shown.recipe is not None:
-        served, now = serving(request), assembly(request).moment()
-        wanted = RecommendRequest(user_id=body.user_id, n=body.n, recipe=shown.recipe)
-        ranking = ranking_answers.recommended(served, wanted, now, assembly(request).new_id())
+        served, parts, now = serving(request), assembly(request), assembly(request).moment()
+        wanted = RecommendRequest(user_id=body.user_id, n=body.n, recipe=shown.recipe, context=body.context)
+        visitor = served.visitors.visitor(body.user_id, now, body.context)
+        made = ranking_answers.recommended(served.pipeline, visitor, wanted, now, parts.new_id())
+        ranking = RankingAnswer.model_validate_json(logged_answer(parts, served, made, "recommend", wanted))
     return wire.DecisionAnswer(
         decision_id=decision.decision_id,
         zone=decision.zone,

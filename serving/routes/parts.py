@@ -20,9 +20,11 @@ def assembly(request: Request) -> Assembly:
 
 
 def serving(request: Request) -> Served:
-    """Return what to answer ``request`` with, from its beginning to its end: the catalog is that of this moment."""
-    served = assembly(request).champion.served()
+    """Return what to answer ``request`` with, from its beginning to its end: catalog and recipes are of this moment."""
+    parts = assembly(request)
+    served = parts.champion.served()
     served.pipeline.catalog.refresh()
+    served.pipeline.recipes = parts.recipes.current()
     return served
 
 

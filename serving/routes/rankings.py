@@ -2,32 +2,91 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
+
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from serving.answers import rankings as answers
+from serving.assembly import Assembly
+from serving.champion import Served
 from serving.routes.parts import answered, assembly, serving
 from serving.wire import rankings as wire
+from serving.wire.messages import Id
+from serving.wire.messages import Request as Body
 
 router = APIRouter()
+
+
+def logged_answer(
+    parts: Assembly,
+    served: Served,
+    made: answers.Made,
+    kind: str,
+    body: Body,
+    explain: bool = False,
+    why_not: Iterable[str] = (),
+) -> str:
+    """Return the ``RankingAnswer`` in JSON, and log the ranking."""
+    pipeline = served.pipeline
+    answer = answers.answer(pipeline, served.cards, made, explain, why_not)
+    recipe = pipeline.recipes[made.query.recipe]
+    parts.rankings.append(answers.logged(pipeline, made, kind, body), recipe)
+    return answer
 
 
 @router.post("/v1/recommend", response_model=wire.RankingAnswer)
 async def recommend(request: Request, body: wire.RecommendRequest) -> Response:
     """Return items for a visitor."""
     served, parts = serving(request), assembly(request)
-    return answered(answers.recommended(served, body, parts.now(served.pipeline.bundle), parts.new_id()))
+    now = parts.now(served.pipeline.bundle)
+    visitor = served.visitors.visitor(body.user_id, now, body.context)
+    made = answers.recommended(served.pipeline, visitor, body, now, parts.new_id())
+    return _json(logged_answer(parts, served, made, "recommend", body, body.explain, body.why_not))
 
 
 @router.post("/v1/rank", response_model=wire.RankingAnswer)
 async def rank(request: Request, body: wire.RankRequest) -> Response:
     """Return the given items in the order for a visitor; those left out come back with the reason."""
     served, parts = serving(request), assembly(request)
-    return answered(answers.ranked(served, body, parts.now(served.pipeline.bundle), parts.new_id()))
+    now = parts.now(served.pipeline.bundle)
+    visitor = served.visitors.visitor(body.user_id, now, body.context)
+    made = answers.ranked(served.pipeline, visitor, body, now, parts.new_id())
+    return _json(logged_answer(parts, served, made, "rank", body, body.explain))
 
 
 @router.post("/v1/similar", response_model=wire.RankingAnswer)
 async def similar(request: Request, body: wire.SimilarRequest) -> Response:
     """Return items that go with one item."""
     served, parts = serving(request), assembly(request)
-    return answered(answers.similar(served, body, parts.now(served.pipeline.bundle), parts.new_id()))
+    made = answers.similar(served.pipeline, body, parts.now(served.pipeline.bundle), parts.new_id())
+    return _json(logged_answer(parts, served, made, "similar", body, body.explain, body.why_not))
+
+
+@router.post("/v1/zones", response_model=wire.ZonesAnswer)
+async def zones(request: Request, body: wire.ZonesRequest) -> Response:
+    """Return items for several places of a page at once; none is in two of them."""
+    served, parts = serving(request), assembly(request)
+    now = parts.now(served.pipeline.bundle)
+    visitor = served.visitors.visitor(body.user_id, now, body.context)
+    found, shown = [], list(body.exclude)
+    for zone in body.zones:
+        asked = body.model_dump(include={"user_id", "context_items", "context"}) | zone.model_dump(exclude={"zone"})
+        # Not checked again, for what other zones show may be more than a request may exclude.
+        one = wire.RecommendRequest.model_construct(**asked, exclude=list(shown))
+        made = answers.recommended(served.pipeline, visitor, one, now, parts.new_id())
+        answer = logged_answer(parts, served, made, "recommend", one, body.explain)
+        found.append(f'{{"zone": {json.dumps(zone.zone)}, {answer[1:]}')
+        shown += [served.pipeline.catalog.id(item) for item in made.ranking.items.tolist()]
+    return _json(f'{{"zones": [{", ".join(found)}]}}')
+
+
+@router.get("/v1/rankings/{ranking_id}", response_model=wire.LoggedRanking)
+async def ranking(request: Request, ranking_id: Id) -> Response:
+    """Return a ranking as it was shown, and what it was made of."""
+    return answered(answers.shown(assembly(request).rankings.ranking(ranking_id)))
+
+
+def _json(text: str) -> Response:
+    return Response(text.encode(), media_type="application/json")

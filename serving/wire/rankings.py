@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from datetime import datetime
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
@@ -26,7 +27,17 @@ FilterExpression = Annotated[
     ),
 ]
 Recipe = Annotated[str, Field(min_length=1, max_length=64, description="Name of the recipe.")]
-Explain = Annotated[bool, Field(description="Whether to return the named parts that each score is the sum of.")]
+Explain = Annotated[bool, Field(description="Whether to return the parts of each score, and the events behind them.")]
+Context = Annotated[
+    dict[Annotated[str, Field(min_length=1, max_length=64)], Annotated[str, Field(max_length=256)] | bool | float],
+    Field(
+        max_length=50,
+        description="What is known of the moment; filters ask it as context.NAME.",
+        examples=[{"device": "phone"}],
+    ),
+]
+WhyNot = Annotated[list[Id], Field(max_length=50, description="Items of which to say why they are not in the list.")]
+Zone = Annotated[str, Field(min_length=1, max_length=64, description="A place on the page.")]
 
 
 class RecommendRequest(Request):
@@ -40,7 +51,9 @@ class RecommendRequest(Request):
     context_items: list[Id] = Field(
         default=[], max_length=50, description="Items on the page: they count as just viewed, and are not returned."
     )
+    context: Context = {}
     explain: Explain = False
+    why_not: WhyNot = []
 
 
 class RankRequest(Request):
@@ -51,6 +64,7 @@ class RankRequest(Request):
     recipe: Recipe = "for_you"
     filter: FilterExpression | None = None
     context_items: list[Id] = Field(default=[], max_length=50, description="Items on the page, as just viewed.")
+    context: Context = {}
     explain: Explain = False
 
 
@@ -59,9 +73,42 @@ class SimilarRequest(Request):
 
     item_id: Id
     n: N = 10
+    recipe: Recipe = "similar"
     filter: FilterExpression | None = None
     exclude: list[Id] = Field(default=[], max_length=1_000, description="Items not to return.")
+    context: Context = {}
     explain: Explain = False
+    why_not: WhyNot = []
+
+
+class ZoneRequest(Request):
+    """What to show in one place of a page."""
+
+    zone: Zone
+    n: N = 10
+    recipe: Recipe = "for_you"
+    filter: FilterExpression | None = None
+
+
+class ZonesRequest(Request):
+    """Items for several places of a page, none of them twice."""
+
+    user_id: Id = Field(examples=["1"])
+    zones: list[ZoneRequest] = Field(min_length=1, max_length=20, description="In the order in which they choose.")
+    exclude: list[Id] = Field(default=[], max_length=1_000, description="Items not to return.")
+    context_items: list[Id] = Field(
+        default=[], max_length=50, description="Items on the page: they count as just viewed, and are not returned."
+    )
+    context: Context = {}
+    explain: Explain = False
+
+
+class ReasonEvent(Answer):
+    """Something the visitor did that a reason rests on."""
+
+    event_type: str
+    item_id: str
+    timestamp: datetime
 
 
 class Reason(Answer):
@@ -69,7 +116,8 @@ class Reason(Answer):
 
     kind: str = Field(examples=["together"])
     text: str = Field(examples=["Goes with TEA BAGS."])
-    items: list[str] = Field(description="Items of the visitor's history that the text names.")
+    items: list[str] = Field(description="Items of the visitor's history that speak for it; the text may name them.")
+    events: list[ReasonEvent] = Field(description="What the visitor did with them last.")
 
 
 class RankedItem(Answer):
@@ -78,8 +126,10 @@ class RankedItem(Answer):
     item_id: str
     score: float = Field(description="Comparable between items that the same scorer placed.")
     scorer: str = Field(description="What placed the item; 'catalog' where no scorer knew it.")
-    reasons: list[Reason]
-    contributions: dict[str, float] | None = Field(default=None, description="Parts that add up to the score.")
+    reasons: list[Reason] | None = Field(default=None, description="Given with explain.")
+    contributions: dict[str, float] | None = Field(
+        default=None, description="Given with explain: the parts that add up to the score, in their order."
+    )
     title: str | None = None
     url: str | None = None
     image_url: str | None = None
@@ -93,13 +143,61 @@ class RemovedItem(Answer):
     reason: str = Field(examples=["out of stock"])
 
 
+class MissingItem(Answer):
+    """Why an item is not in the list."""
+
+    item_id: str
+    reason: str = Field(examples=["It is out of stock."])
+
+
+class Exploration(Answer):
+    """The place of a list that was left to chance."""
+
+    place: int = Field(description="Counted from 1.")
+    drawn: bool = Field(description="Whether chance chose the item there.")
+    probability: float = Field(description="How likely it was that this very item got the place.")
+
+
 class RankingAnswer(Answer):
     """A ranking."""
 
     ranking_id: str = Field(description="Names this ranking; clicks refer to it.")
     model_version: str = Field(description="The bundle that answered.")
+    recipe_version: str = Field(description="The content of the recipe.")
     profile_version: int | None = Field(default=None, description="The last event that the visitor's profile held.")
     items: list[RankedItem]
     removed: list[RemovedItem] | None = Field(default=None, description="Of the items to rank, those left out.")
     unknown_items: list[str] | None = Field(default=None, description="Ids in the request that no item has.")
     shortfall_reason: str | None = Field(default=None, description="Why there are fewer items than asked for.")
+    why_not: list[MissingItem] | None = Field(default=None, description="Of the items asked about.")
+    exploration: Exploration | None = None
+
+
+class ZoneAnswer(RankingAnswer):
+    """The ranking of one place of a page."""
+
+    zone: Zone
+
+
+class ZonesAnswer(Answer):
+    """The rankings of several places of a page."""
+
+    zones: list[ZoneAnswer]
+
+
+class LoggedRanking(Answer):
+    """A ranking as it was shown, and what it was made of."""
+
+    ranking_id: str
+    made_at: datetime
+    kind: str = Field(description="recommend, rank or similar.")
+    user_id: str | None
+    request: dict[str, Any]
+    model_version: str
+    catalog_version: int
+    recipe_version: str
+    profile_version: int
+    known: dict[str, Any] = Field(description="What expressions asked of the visitor, with the answers.")
+    items: list[str]
+    scores: list[float]
+    exploration: Exploration | None = None

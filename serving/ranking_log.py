@@ -1,0 +1,232 @@
+"""What was shown to whom, and everything that it takes to make the same list again."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import blake2b
+from pathlib import Path
+from threading import Event, Lock, Thread
+from typing import Any, Final
+
+import numpy as np
+
+from features.database import open_database, transaction
+from features.errors import NotFound
+from features.fields import EPOCH
+from features.interactions import COLUMNS, History
+from features.layout import Layout
+from serving.recipes import Recipe
+
+log = logging.getLogger("attune")
+
+MIGRATIONS: Final = Path(__file__).parent / "migrations"
+WRITE_EVERY_S: Final = 0.1
+MAX_WAITING: Final = 20_000
+"""So many may wait for the disk; beyond them whoever makes a ranking waits as well."""
+
+_COLUMNS: Final = (
+    "ranking_id, made_at_us, kind, user_id, request, bundle_id, catalog_version, recipe_version, profile_version, "
+    "history, known, items, scores, explored"
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoggedRanking:
+    """A ranking as it was shown.
+
+    Attributes:
+        ranking_id: Its name.
+        made_at: The moment of the request, aware UTC.
+        kind: ``recommend``, ``rank`` or ``similar``.
+        user_id: Who asked; None where nobody was named.
+        request: The request, in JSON.
+        bundle_id: The bundle that answered.
+        catalog_version: The last change of the catalog that it knew.
+        recipe_version: The content of the recipe, by hash.
+        profile_version: The last event that the visitor's profile held.
+        history: What the visitor had done, in items of the bundle.
+        known: What expressions asked of the visitor and of the request's context, with the answers.
+        items: The ids of the list.
+        scores: One for each.
+        explored: Place, whether chance drew the item there, and how likely that was; None where nothing was explored.
+    """
+
+    ranking_id: str
+    made_at: datetime
+    kind: str
+    user_id: str | None
+    request: str
+    bundle_id: str
+    catalog_version: int
+    recipe_version: str
+    profile_version: int
+    history: History
+    known: dict[str, Any]
+    items: list[str]
+    scores: list[float]
+    explored: tuple[int, bool, float] | None
+
+
+class RankingLog:
+    """The rankings of one run-time folder; several processes may write at once.
+
+    Rankings are written in the background within ``WRITE_EVERY_S``: a list is never late because of a disk, and what a
+    crash of the machine loses are the last moments of this log, nothing of the events.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        """Open the log, or begin it; raises what ``open_database`` does."""
+        self._database = open_database(layout.rankings, any_thread=True, migrations=MIGRATIONS)
+        self._reading = open_database(layout.rankings, any_thread=True, migrations=MIGRATIONS)
+        self._waiting: list[tuple[LoggedRanking, Recipe]] = []
+        self._writing = Lock()
+        self._recipes: set[str] = set()
+
+    def close(self) -> None:
+        """Write what waits, and close the database."""
+        self.write()
+        self._database.close()
+        self._reading.close()
+
+    def append(self, ranking: LoggedRanking, recipe: Recipe) -> None:
+        """Keep ``ranking``, made by ``recipe``; it is on the disk a moment later."""
+        self._waiting.append((ranking, recipe))
+        if len(self._waiting) >= MAX_WAITING:
+            self.write()
+
+    def write(self) -> None:
+        """Write what waits, in one transaction."""
+        with self._writing:
+            some, self._waiting = self._waiting, []
+            if not some:
+                return
+            new = {one.recipe_version: recipe for one, recipe in some if one.recipe_version not in self._recipes}
+            recipes = {version: recipe.model_dump_json(exclude_defaults=True) for version, recipe in new.items()}
+            rows, histories = [], {}
+            for one, _ in some:
+                history = _packed(one.history)
+                hashed = blake2b(history, digest_size=16).digest()
+                histories[hashed] = history
+                rows.append(_row(one, hashed))
+            with transaction(self._database):
+                put = self._database.executemany
+                put("INSERT OR IGNORE INTO recipe_versions VALUES (?, ?)", recipes.items())
+                put("INSERT OR IGNORE INTO histories VALUES (?, ?)", histories.items())
+                put(f"INSERT INTO rankings ({_COLUMNS}) VALUES ({', '.join('?' * 14)})", rows)
+            self._recipes.update(recipes)
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Write every ``WRITE_EVERY_S`` in a thread until the context is left, and then what is still waiting."""
+        left = Event()
+
+        def write() -> None:
+            while not left.wait(WRITE_EVERY_S):
+                try:
+                    self.write()
+                except sqlite3.Error:
+                    log.exception("Rankings could not be logged; those that waited are lost.")
+
+        thread = Thread(target=write, name="rankings", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            left.set()
+            thread.join()
+            self.close()
+
+    def ranking(self, ranking_id: str) -> LoggedRanking:
+        """Return the ranking ``ranking_id``.
+
+        Raises:
+            NotFound: there is none.
+        """
+        for waiting, _ in list(self._waiting):
+            if waiting.ranking_id == ranking_id:
+                return waiting
+        find = f"SELECT {_COLUMNS} FROM rankings WHERE ranking_id = ?"
+        with self._writing:
+            row = self._reading.execute(find, [ranking_id]).fetchone()
+            if row is None:
+                raise NotFound(f"There is no ranking {ranking_id!r}.")
+            ((history,),) = self._reading.execute("SELECT history FROM histories WHERE hash = ?", [row[9]]).fetchall()
+        known, items, scores = (json.loads(text) for text in row[10:13])
+        explored = None if row[13] is None else json.loads(row[13])
+        return LoggedRanking(
+            ranking_id=row[0],
+            made_at=EPOCH + timedelta(microseconds=row[1]),
+            kind=row[2],
+            user_id=row[3],
+            request=row[4],
+            bundle_id=row[5],
+            catalog_version=row[6],
+            recipe_version=row[7],
+            profile_version=row[8],
+            history=_unpacked(history),
+            known=known,
+            items=items,
+            scores=scores,
+            explored=None if explored is None else (explored[0], explored[1], explored[2]),
+        )
+
+    def recipe(self, recipe_version: str) -> str:
+        """Return the recipe whose content has the hash ``recipe_version``, in JSON.
+
+        Raises:
+            NotFound: no ranking was made by it.
+        """
+        self.write()
+        find = "SELECT recipe FROM recipe_versions WHERE recipe_version = ?"
+        with self._writing:
+            row = self._reading.execute(find, [recipe_version]).fetchone()
+        if row is None:
+            raise NotFound(f"No ranking was made by a recipe of version {recipe_version!r}.")
+        return str(row[0])
+
+    def erase(self, user_id: str) -> int:
+        """Forget every ranking of a visitor, with the history that it was made of; return how many there were."""
+        self.write()
+        with self._writing, transaction(self._database):
+            count = self._database.execute("DELETE FROM rankings WHERE user_id = ?", [user_id]).rowcount
+            unused = "DELETE FROM histories WHERE NOT EXISTS (SELECT 1 FROM rankings WHERE history = histories.hash)"
+            if count:
+                self._database.execute(unused)
+        return count
+
+
+def _row(one: LoggedRanking, history: bytes) -> tuple[Any, ...]:
+    return (
+        one.ranking_id,
+        (one.made_at - EPOCH) // timedelta(microseconds=1),
+        one.kind,
+        one.user_id,
+        one.request,
+        one.bundle_id,
+        one.catalog_version,
+        one.recipe_version,
+        one.profile_version,
+        history,
+        json.dumps(one.known) if one.known else "{}",
+        json.dumps(one.items),
+        json.dumps(one.scores),
+        None if one.explored is None else json.dumps(one.explored),
+    )
+
+
+def _packed(history: History) -> bytes:
+    return b"".join(getattr(history, name).tobytes() for name in COLUMNS)
+
+
+def _unpacked(packed: bytes) -> History:
+    n, at, arrays = len(packed) // sum(dtype.itemsize for dtype in COLUMNS.values()), 0, []
+    for dtype in COLUMNS.values():
+        arrays.append(np.frombuffer(packed, dtype, n, at))
+        at += n * dtype.itemsize
+    return History(*arrays)
