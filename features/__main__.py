@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
+from uuid import uuid4
 
 import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from features import profile_job
+from features import erasure, profile_job
 from features.catalog import Catalog
 from features.command_line import Var, console, run
 from features.engine import EngineSettings
@@ -92,6 +94,34 @@ def fold_command(
 ) -> None:
     """Add to the profiles what they do not know yet: the events of an import that was stopped before its end."""
     _fold(Layout(var), profile_job.rebuild if rebuild else profile_job.fold)
+
+
+@app.command("export")
+def export_command(
+    user_id: Annotated[str, typer.Argument(help="Any of the ids of the person.", metavar="USER_ID")],
+    var: Var = DEFAULT_VAR,
+) -> None:
+    """Print everything that is known of a person, as JSON."""
+    print(json.dumps(erasure.export(Layout(var), user_id, datetime.now(UTC)), ensure_ascii=False, indent=2))
+
+
+@app.command("erase")
+def erase_command(
+    user_id: Annotated[str, typer.Argument(help="Any of the ids of the person.", metavar="USER_ID")],
+    var: Var = DEFAULT_VAR,
+) -> None:
+    """Delete everything about a person, under all their ids: from the log, the profiles and the snapshots."""
+    erased = erasure.erase(Layout(var), user_id, f"erased-{uuid4().hex}")
+    console.print(f"{erased.events:,} events of {', '.join(erased.identities)} erased.", soft_wrap=True)
+    for folder in erased.snapshots:
+        console.print(
+            f"Snapshot {folder} held them and is gone. Build anew: `python -m features build`.", soft_wrap=True
+        )
+    for folder in erased.bundles:
+        console.print(
+            f"[yellow]warning:[/] The bundle {folder} holds their history still. Fit and promote anew, then delete it.",
+            soft_wrap=True,
+        )
 
 
 @app.command("archive")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterable, Iterator
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -179,6 +181,64 @@ class EventLog:
                 self._name_files(files, folded=True)
                 self._database.execute(f"DELETE FROM events WHERE {past}", bounds)
         return sum(events for _, events in files)
+
+    def erase(self, user_ids: Sequence[str]) -> int:
+        """Delete the events of ``user_ids``, live and in the history; return how many there were.
+
+        Raises:
+            Unavailable: another process is adding to the history.
+        """
+        gone, erased = pa.array(user_ids, pa.string()), 0
+        with self._history_lock():
+            replaced: list[tuple[Path, str, Path, int]] = []
+            for name, events in self._database.execute("SELECT path, events FROM history_files").fetchall():
+                path = self._layout.history / name
+                theirs = pc.is_in(pq.read_table(path, columns=["user_id"], partitioning=None)["user_id"], gone)
+                if pc.any(theirs).as_py():
+                    kept = pq.read_table(path, partitioning=None).filter(pc.invert(theirs))
+                    replaced.append((path, name, self._write_beside(path, kept), len(kept)))
+                    erased += events - len(kept)
+            live = f"DELETE FROM events WHERE user_id IN ({', '.join('?' * len(user_ids))})"
+            self._database.execute("PRAGMA secure_delete = ON")  # or the file would keep what is deleted from it
+            with transaction(self._database):
+                erased += self._database.execute(live, user_ids).rowcount
+                for _, name, new, events in replaced:
+                    there = "DELETE FROM history_files WHERE path = ? RETURNING folded"
+                    ((folded,),) = self._database.execute(there, [name]).fetchall()
+                    self._name_files([(new, events)], bool(folded))
+            self._database.execute("PRAGMA secure_delete = OFF")
+            for path, *_ in replaced:
+                path.unlink()
+        return erased
+
+    def _write_beside(self, path: Path, events: pa.Table) -> Path:
+        """Write ``events``, those that stay of the history file ``path``, to a file beside it."""
+        new = path.with_name(f"{path.stem}-1.parquet")
+        pq.write_table(
+            events,
+            new,
+            compression="zstd",
+            use_dictionary=[name for name in _REPETITIVE if name in events.column_names],
+        )
+        _make_durable(new)
+        _make_durable(new.parent)
+        return new
+
+    def events_of(self, user_ids: Sequence[str]) -> list[dict[str, Any]]:
+        """Return the events of ``user_ids`` in order of time, as ``events.parse`` takes them."""
+        with tempfile.TemporaryDirectory(dir=self._layout.root) as folder:
+            theirs = [("user_id", "in", list(user_ids))]
+            found = [pq.read_table(path, partitioning=None, filters=theirs) for path in self.tables(Path(folder))]
+            events = (
+                pa.concat_tables([SCHEMA.empty_table(), *found], promote_options="default")
+                .sort_by("timestamp")
+                .to_pylist()
+            )
+        return [
+            {name: value for name, value in event.items() if value is not None}
+            | {"timestamp": event["timestamp"].isoformat(), "context": json.loads(event["context"])}
+            for event in events
+        ]
 
     def tables(self, folder: Path) -> list[Path]:
         """Return the Parquet files that hold every event of this moment, each once; columns as in ``SCHEMA``.
