@@ -41,7 +41,7 @@ class OwnFrequency(Scorer):
 
     def scores(self, history: History, items: IntArray, now: datetime) -> Scores:
         """Return the decayed number of purchases of each of ``items``."""
-        bought, counts = self._counts(history, now)
+        bought, counts = self.tied(history, now)
         if not len(bought):
             return np.zeros(len(items), np.float32)
         place = np.minimum(np.searchsorted(bought, items), len(bought) - 1)
@@ -62,7 +62,15 @@ class OwnFrequency(Scorer):
 
     def candidates(self, history: History, n: int, now: datetime) -> IntArray:
         """Return the ``n`` items bought most."""
-        return best_first(*self._counts(history, now), n)
+        return best_first(*self.tied(history, now), n)
+
+    def tied(self, history: History, now: datetime) -> tuple[IntArray, Scores]:
+        """Return the items that score above 0, ascending, and their scores."""
+        bought = _bought(history)
+        items, place = np.unique(history.item[bought], return_inverse=True)
+        age_days = (now.timestamp() - history.timestamp_s[bought]) / DAY_S
+        counts = np.bincount(place, 0.5 ** (age_days / self.config.half_life_days), minlength=len(items))
+        return items, counts.astype(np.float32)
 
     def reason(self, history: History, item: int, now: datetime) -> Reason | None:
         """Return that the item was bought before, where it was."""
@@ -78,14 +86,6 @@ class OwnFrequency(Scorer):
     def from_arrays(cls, config: Settings, arrays: Arrays, parts: Mapping[str, Scorer]) -> Self:
         """Return the scorer that ``config`` describes."""
         return cls(OwnFrequencySettings.model_validate(config))
-
-    def _counts(self, history: History, now: datetime) -> tuple[IntArray, Scores]:
-        """Return the items bought, ascending, and the decayed number of purchases of each."""
-        bought = _bought(history)
-        items, place = np.unique(history.item[bought], return_inverse=True)
-        age_days = (now.timestamp() - history.timestamp_s[bought]) / DAY_S
-        counts = np.bincount(place, 0.5 ** (age_days / self.config.half_life_days), minlength=len(items))
-        return items, counts.astype(np.float32)
 
 
 def _bought(history: History) -> NDArray[np.bool_]:

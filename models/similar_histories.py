@@ -133,7 +133,10 @@ class SimilarHistories(Scorer):
 
     def scores(self, history: History, items: IntArray, now: datetime) -> Scores:
         """Return what the like histories say for each of ``items``."""
-        return self._told(history, now)[0][items]
+        told, score, _, _ = self._told(history, now)
+        every = np.zeros(len(self.item_weight), np.float32)
+        every[told] = score
+        return every[items]
 
     def features(self, history: History, items: IntArray, now: datetime) -> Features:
         """Return five columns: the score, and what the score alone does not tell.
@@ -142,20 +145,24 @@ class SimilarHistories(Scorer):
         the like ones have it; ``share_of_best`` the score by the best score of any item; ``place`` how many items
         score higher, at most ``PLACES``.
         """
-        score, nearest, count = self._told(history, now)
-        best = np.sort(score[score > 0])[::-1][:PLACES]
-        mine = score[items]
-        place = np.searchsorted(-best, -mine, side="left")
-        share = mine / (best[0] if len(best) else 1)
-        return np.column_stack([mine, nearest[items], count[items], share, np.where(mine > 0, place, PLACES)]).astype(
-            np.float32
-        )
+        told, score, nearest, histories = self._told(history, now)
+        best = np.sort(score)[::-1][:PLACES]
+        place = np.searchsorted(-best, -score, side="left")
+        every = np.zeros((len(self.item_weight), 5), np.float32)
+        every[:, 4] = PLACES
+        every[told] = np.column_stack([score, nearest, histories, score / best[:1].max(initial=0), place])
+        return every[items]
 
     def candidates(self, history: History, n: int, now: datetime) -> IntArray:
         """Return the ``n`` items that the like histories speak for most."""
-        score = self._told(history, now)[0]
-        items = np.flatnonzero(score > 0).astype(np.int32)
-        return best_first(items, score[items], n)
+        items, scores = self.tied(history, now)
+        order = np.argsort(items)
+        return best_first(items[order], scores[order], n)
+
+    def tied(self, history: History, now: datetime) -> tuple[IntArray, Scores]:
+        """Return the items that score above 0, none twice, in any order, and their scores."""
+        items, scores, _, _ = self._told(history, now)
+        return items[scores > 0], scores[scores > 0]
 
     def reason(self, history: History, item: int, now: datetime) -> Reason | None:
         """Return the items of the history that most of the others have who have ``item``."""
@@ -198,7 +205,7 @@ class SimilarHistories(Scorer):
         first = np.sort(np.unique(items, return_index=True)[1])
         return items[first], (np.float32(self.config.step_decay) ** first).astype(np.float32)
 
-    def _told(self, history: History, now: datetime) -> tuple[Scores, Scores, Scores]:
+    def _told(self, history: History, now: datetime) -> tuple[IntArray, Scores, Scores, Scores]:
         mine, weight = self._recent(history, now)
         weight = weight * self.common_weight[mine]
         return _told(
@@ -225,35 +232,49 @@ def _told(  # type: ignore[no-untyped-def]
     distance_decay,
     backward,
 ):
-    """Return the score of each item, the best likeness of a history that has it, and how many of the like have it."""
-    likeness = np.zeros(len(weight), np.float32)
-    common = np.empty(len(weight), np.int32)  # place of the latest item in common; only where there is a likeness
-    n_touched = 0
+    """Return the items that like histories have, and of each its score, its nearest history, and how many have it."""
+    longest = 0
     for k in range(len(mine)):
-        n_touched += having_indptr[mine[k] + 1] - having_indptr[mine[k]]
-    touched = np.empty(n_touched, np.int32)
+        longest += having_indptr[mine[k] + 1] - having_indptr[mine[k]]
+    # A small hash table: an array of all histories would take longer to clear than all the rest.
+    n_slots = 2
+    while n_slots < 2 * longest:
+        n_slots *= 2
+    slots = np.full(n_slots, -1, np.int32)
+    who = np.empty(longest, np.int32)
+    common = np.empty(longest, np.int32)  # place of the latest item in common
+    likeness = np.empty(longest, np.float32)
     count = 0
     for k in range(len(mine)):
         for at in range(having_indptr[mine[k]], having_indptr[mine[k] + 1]):
-            one = having[at]
-            if likeness[one] == 0:
-                touched[count] = one
-                common[one] = having_place[at]
+            slot = (having[at] * 2654435761) & (n_slots - 1)
+            while slots[slot] >= 0 and who[slots[slot]] != having[at]:
+                slot = (slot + 1) & (n_slots - 1)
+            if slots[slot] < 0:
+                slots[slot] = count
+                who[count], common[count], likeness[count] = having[at], having_place[at], 0
                 count += 1
-            likeness[one] += mine_weight[k] * weight[one]
-    touched = touched[:count]
-    if count > n:
-        found = likeness[touched]
-        floor = np.partition(found, count - n)[count - n]
-        touched = touched[found >= floor]
-    score = np.zeros(len(item_weight), np.float32)
-    nearest = np.zeros(len(item_weight), np.float32)
-    histories = np.zeros(len(item_weight), np.float32)
-    for one in touched:
-        for at in range(indptr[one], indptr[one + 1]):
+            likeness[slots[slot]] += mine_weight[k] * weight[having[at]]
+    floor = np.partition(likeness[:count], count - n)[count - n] if count > n else np.float32(0)
+
+    place = np.full(len(item_weight), -1, np.int32)
+    told = np.empty(len(item_weight), np.int32)
+    score = np.empty(len(item_weight), np.float32)
+    nearest = np.empty(len(item_weight), np.float32)
+    histories = np.empty(len(item_weight), np.float32)
+    n_told = 0
+    for one in range(count):
+        if likeness[one] < floor or likeness[one] == 0:
+            continue
+        for at in range(indptr[who[one]], indptr[who[one] + 1]):
             item = items[at]
+            if place[item] < 0:
+                place[item] = n_told
+                told[n_told], score[n_told], nearest[n_told], histories[n_told] = item, 0, 0, 0
+                n_told += 1
+            row = place[item]
             share = distance_decay ** abs(at - common[one]) * (backward if at < common[one] else 1.0)
-            score[item] += likeness[one] * share * item_weight[item]
-            nearest[item] = max(nearest[item], likeness[one])
-            histories[item] += 1
-    return score, nearest, histories
+            score[row] += likeness[one] * share * item_weight[item]
+            nearest[row] = max(nearest[row], likeness[one])
+            histories[row] += 1
+    return told[:n_told], score[:n_told], nearest[:n_told], histories[:n_told]

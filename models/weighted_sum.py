@@ -16,8 +16,10 @@ from scipy.optimize import minimize
 from features.interactions import History, IntArray
 from features.settings import Settings
 from models.neighbours import PLACES, NeighbourScorer
+from models.own_frequency import OwnFrequency
 from models.popularity import Popularity
 from models.scorer import Arrays, Features, Reason, Scorer, Scores, best_first
+from models.similar_histories import SimilarHistories
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 """Popularity is asked for as of any moment: it is always that of its snapshot."""
@@ -34,6 +36,8 @@ class WeightedSumSettings(Settings):
     """What the best score that a part gives any item counts."""
     n_items: PositiveInt
     """How many items there are."""
+    repeats: bool = True
+    """Whether items of the history are proposed."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,10 @@ class WeightedSum(Scorer):
 
     def candidates(self, history: History, n: int, now: datetime) -> IntArray:
         """Return the ``n`` items of the largest sums."""
-        return self._best(*self._total(history, now), n)[0]
+        total, changed = self._total(history, now)
+        if not self.config.repeats:
+            total[history.item] = 0
+        return self._best(total, changed, n)[0]
 
     def reason(self, history: History, item: int, now: datetime) -> Reason | None:
         """Return the reason of the part that adds most, of those that have one."""
@@ -98,7 +105,7 @@ class WeightedSum(Scorer):
         tied, whole = [_NO_ITEMS], False
         for name, weight in self.config.weights.items():
             part = self.parts[name]
-            if isinstance(part, NeighbourScorer):
+            if isinstance(part, NeighbourScorer | SimilarHistories | OwnFrequency):
                 items, scores = part.tied(history, now)
                 total[items] += np.float32(weight) * np.sqrt(scores / scores.max(initial=0))
                 tied.append(items)

@@ -76,3 +76,11 @@ def test_a_column_that_speaks_for_the_wrong_ones_weighs_nothing() -> None:
 
     assert weights[0] > 1
     assert weights[1] == 0
+
+
+def test_items_of_the_history_are_proposed_only_where_repeats_are_answers(tmp_path: Path) -> None:
+    found, mine = scorer(tmp_path, successors=1.0, popularity=1.0)
+    without = WeightedSum(found.config.model_copy(update={"repeats": False}), found.parts)
+
+    assert found.candidates(mine, 3, NOW).tolist() == [0, 1, 2]
+    assert without.candidates(mine, 3, NOW).tolist() == [0, 1]
