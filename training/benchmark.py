@@ -44,7 +44,7 @@ RECIPE: Final = "benchmark"
 DISTILLED: Final = "distilled"
 TRIALS: Final = 24
 """For each part, at most."""
-SHARE_FOR_PARTS: Final = 0.4
+SHARE_FOR_PARTS: Final = 0.3
 """Share of the budget that is spent on the settings of parts."""
 QUESTIONS_ALONE: Final = 1_500
 """So many questions of the validation choose the settings of a part."""
@@ -60,8 +60,10 @@ CANDIDATES_FOR_SUM: Final = 60
 CANDIDATES: Final = 100
 """So many the sum proposes."""
 LESSON_QUESTIONS: Final = 60_000
-SHARE_UNTIL_TREES: Final = 0.75
+SHARE_UNTIL_TREES: Final = 0.7
 """Share of the budget after which lessons end."""
+SHARE_UNTIL_LAST_TREES: Final = 0.9
+"""Share of the budget after which no other trees are begun."""
 MEASURES: Final = {
     "recall": ranking_metrics.recall,
     "ndcg": ranking_metrics.ndcg,
@@ -142,8 +144,10 @@ class Benchmark:
         questions = self._plan.validation.questions.sample(QUESTIONS_TOGETHER, rng)
         with self._task("Ask the validation", len(questions)) as advance:
             asked = lessons_of(parts, counts, questions, repeats, advance=advance)
-        found = []
+        found: list[tuple[dict[str, float], Blend]] = []
         for config in BLENDS:
+            if found and monotonic() > self._start_s + self._budget_s * SHARE_UNTIL_LAST_TREES:
+                break
             with self._task("Grow trees", None):
                 blend = Blend.fit(
                     parts,
@@ -181,6 +185,11 @@ class Benchmark:
             "lesson_rows": len(lessons.right),
             "distilled": {"blend": small.blend.config.model_dump(), "kept": small.kept},
         }
+        if self._plan.learns_from_validation:
+            both = Lessons.together([lessons, asked.telling()])
+            with self._task("Grow trees", None):
+                rng = np.random.default_rng(self._seed)
+                best = Blend.fit(parts, both.columns, both.right, best.config, rng, both.list_lengths)
         return Chosen(settings, best.config, best.model, small.blend.config, small.blend.model), how
 
     def test(self, chosen: Chosen) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
@@ -286,7 +295,7 @@ class Benchmark:
                 questions = stage.questions.sample(QUESTIONS_FOR_SUM, rng)
                 with self._task("Weigh the parts", None):
                     weights = sum_of(parts, dict.fromkeys(parts, CANDIDATES_FOR_SUM), questions, repeats)
-                found = WeightedSumSettings(weights=weights, n_items=len(self._whole.items))
+                found = WeightedSumSettings(weights=weights, n_items=len(self._whole.items), repeats=repeats)
                 settings = {**settings, WeightedSum.name: found}
                 parts[WeightedSum.name] = WeightedSum.from_arrays(found, {}, parts)
             wanted = min(len(stage.questions), int(LESSON_QUESTIONS * len(stage.questions) / total) + 1)

@@ -289,7 +289,7 @@ PARTS: Final[dict[str, Part]] = {
         {"own_exponent": 0.7, "neighbour_exponent": 0.3},
         lambda data: not data.ordered,
     ),
-    Walks.name: Part(Walks.fit, _walks, _WALKS),
+    Walks.name: Part(Walks.fit, _walks, _WALKS, lambda data: data.ordered),
     SimilarHistories.name: Part(SimilarHistories.fit, _similar_histories, _SIMILAR_HISTORIES),
     Titles.name: Part(Titles.fit, _titles, {**_HISTORY, "words": 2, "largest_share": 0.2}, lambda data: data.described),
     Values.name: Part(Values.fit, _values, {**_HISTORY, "largest_share": 0.1}, lambda data: data.described),
@@ -316,10 +316,12 @@ STEP_DAYS: Final = 1 / 86_400
 """What lies between two interactions of which only the order is known."""
 
 BLENDS: Final = tuple(
-    BlendSettings(objective="lambdarank", candidates={}, leaves=leaves, trees=trees, learning_rate=rate, least_rows=200)
-    for leaves, trees, rate in ((15, 100, 0.05), (15, 250, 0.05), (31, 100, 0.1))
+    BlendSettings(
+        objective="lambdarank", candidates={}, leaves=leaves, trees=trees, least_rows=least, learning_rate=0.05
+    )
+    for leaves, trees, least in ((15, 200, 200), (31, 150, 500))
 )
-"""The blends to choose from; the ``candidates`` are filled in."""
+"""The blends to choose from, the likeliest first; the ``candidates`` are filled in."""
 
 
 def best_settings(

@@ -19,6 +19,8 @@ from models.weighted_sum import conditional_logit, shares
 from training.datasets import Questions
 
 FEWEST_QUESTIONS: Final = 500
+LEAST_WEIGHT: Final = 0.01
+"""So much each part counts in the sum at least: it may know something of a history of which the others know nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ def sum_of(
 ) -> dict[str, float]:
     """Return what each of ``parts`` counts in the sum that tells best what was to be found among the candidates.
 
-    For the arguments see ``lessons_of``. Parts that add nothing are left out.
+    For the arguments see ``lessons_of``. Parts that score nothing are left out.
     """
     every = np.arange(questions.relevant.shape[1], dtype=np.int32)
     columns: list[Features] = [np.zeros((0, len(parts)), np.float32)]
@@ -110,7 +112,12 @@ def sum_of(
     if not len(lessons.right):
         return dict.fromkeys(parts, 1.0)
     weights = conditional_logit(lessons.columns, lessons.right, lessons.list_lengths)
-    return {name: weight for name, weight in zip(parts, weights.tolist(), strict=True) if weight > 0}
+    scores = lessons.columns.any(axis=0)
+    return {
+        name: max(weight, LEAST_WEIGHT)
+        for name, weight, ever in zip(parts, weights.tolist(), scores, strict=True)
+        if ever
+    }
 
 
 def _candidates(

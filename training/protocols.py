@@ -53,6 +53,7 @@ class Plan:
         places: How many places of a ranking count.
         metrics: What is reported; the last one decides.
         test: Looked at once, when all is chosen; None where it is not held here.
+        learns_from_validation: Whether the validation is known by the time of the test, so that it makes lessons too.
         refit: What may be known in a second, laxer test, the validation included; None where there is none.
     """
 
@@ -63,6 +64,7 @@ class Plan:
     places: int
     metrics: tuple[str, ...]
     test: Stage | None = None
+    learns_from_validation: bool = False
     refit: Interactions | None = None
 
     @property
@@ -105,9 +107,15 @@ def _leave_one_out(everything: Interactions, n_items: int, rng: Generator) -> Pl
         mine = of_users(past, np.flatnonzero(fold == k))
         others = fold[past.users()] != k
         lessons.append(Stage(_part(past, known & others), _last_places(mine, range(LAST_PLACES), n_items)))
+    validation = Stage(_part(past, known), _last_places(all_but_last, range(1), n_items))
+    if not len(validation.questions):
+        raise InvalidInput(
+            "Nobody has three interactions or more: leave-one-out tests by the last and chooses by the one before."
+        )
     return Plan(
-        lessons,
-        Stage(_part(past, known), _last_places(all_but_last, range(1), n_items)),
+        # Where nobody has four interactions, only what is chosen by is left to learn from.
+        [one for one in lessons if len(one.questions)] or [validation],
+        validation,
         repeats=False,
         ordered=True,
         places=10,
@@ -128,6 +136,7 @@ def _split(everything: Interactions, test: Questions, n_items: int, rng: Generat
         places=20,
         metrics=("recall@20", "ndcg@20"),
         test=Stage(everything, test),
+        learns_from_validation=True,
     )
 
 
@@ -149,6 +158,7 @@ def _sessions(everything: Interactions, test: Questions, n_items: int) -> Plan:
         places=20,
         metrics=("hr@20", "mrr@20"),
         test=Stage(everything, test),
+        learns_from_validation=True,
     )
 
 
