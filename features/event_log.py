@@ -18,7 +18,6 @@ from typing import Any, Final
 
 import duckdb
 import numpy as np
-import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -27,6 +26,7 @@ from features.database import open_database, transaction
 from features.errors import Corrupt, Unavailable
 from features.events import Event
 from features.fields import EPOCH, as_json
+from features.history_ids import HistoryIds, cover
 from features.identity import LINKING, identity_settings
 from features.layout import Layout
 from features.profile_store import SQLiteProfileStore
@@ -97,7 +97,7 @@ class EventLog:
         """Open the log, or use the open ``database``; raises what ``open_database`` does."""
         self._layout = layout
         self._database = database or open_database(layout.database)
-        self._archived = _Ids()
+        self._archived = HistoryIds(layout.history / "ids")
         self.profiles = SQLiteProfileStore(self._database, identity_settings(layout))
 
     def close(self) -> None:
@@ -162,6 +162,7 @@ class EventLog:
                 self._database.executemany("DELETE FROM events WHERE event_id = ?", [[one] for one in both])
                 self._database.executemany("INSERT INTO folded_events VALUES (?)", [[one] for one in both])
                 self._name_files(files, folded=False)
+            self._cover_ids()
         return Appended(new, total - new - len(conflicts), conflicts)
 
     def archive(self, before: datetime) -> int:
@@ -180,6 +181,7 @@ class EventLog:
             with transaction(self._database):
                 self._name_files(files, folded=True)
                 self._database.execute(f"DELETE FROM events WHERE {past}", bounds)
+            self._cover_ids()
         return sum(events for _, events in files)
 
     def erase(self, user_ids: Sequence[str]) -> int:
@@ -278,16 +280,20 @@ class EventLog:
         return int(self._database.execute("SELECT coalesce(max(sequence), 0) FROM events").fetchone()[0])
 
     def _in_history(self, event_ids: list[str]) -> set[str]:
-        files = self._database.execute(
-            "SELECT number, path FROM history_files WHERE number > ?", [self._archived.until]
-        )
-        for number, path in files.fetchall():
-            self._archived.add(number, self._layout.history / path)
+        later = "SELECT number, path FROM history_files WHERE number > ? ORDER BY number"
+        if self._database.execute(later, [self._archived.until]).fetchone():
+            self._archived.refresh()
+            if files := self._database.execute(later, [self._archived.until]).fetchall():
+                self._archived.add([self._layout.history / path for _, path in files], files[-1][0])
         likely = self._archived.likely(event_ids)
         if not likely:
             return set()
         paths = self._database.execute("SELECT path FROM history_files").fetchall()
         return _held([self._layout.history / path for (path,) in paths], likely)
+
+    def _cover_ids(self) -> None:
+        files = self._database.execute("SELECT number, path FROM history_files").fetchall()
+        cover(self._layout.history / "ids", {number: self._layout.history / path for number, path in files})
 
     def _name_files(self, files: list[tuple[Path, int]], folded: bool) -> None:
         """Make ``files`` part of the history; ``folded`` says whether the profiles know their events."""
@@ -350,31 +356,6 @@ class EventLog:
         for path in history.glob("day=*/*.parquet"):
             if path.relative_to(history).as_posix() not in named:
                 path.unlink()
-
-
-class _Ids:
-    """The ids in the history, as sorted 64-bit hashes: 8 bytes an event tell the repeated from the new."""
-
-    def __init__(self) -> None:
-        self.until = 0
-        self._hashes = np.zeros(0, dtype=np.uint64)
-        self._added: list[np.ndarray] = []
-
-    def add(self, number: int, path: Path) -> None:
-        """Take in the ids of the history file ``number``."""
-        self._added.append(pl.read_parquet(path, columns=["event_id"])["event_id"].hash().to_numpy())
-        self.until = max(self.until, number)
-
-    def likely(self, event_ids: list[str]) -> list[str]:
-        """Return those of ``event_ids`` whose hash is there."""
-        if self._added:
-            self._hashes = np.sort(np.concatenate([self._hashes, *self._added]))
-            self._added = []
-        if not len(self._hashes) or not event_ids:
-            return []
-        hashes = pl.Series(event_ids, dtype=pl.String).hash().to_numpy()
-        places = np.minimum(np.searchsorted(self._hashes, hashes), len(self._hashes) - 1)
-        return [event_ids[i] for i in np.flatnonzero(self._hashes[places] == hashes)]
 
 
 def unfolded_live_events(database: sqlite3.Connection) -> Iterator[pa.RecordBatch]:
