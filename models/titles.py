@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 import numpy as np
+import polars as pl
 from numpy.random import Generator
 from pydantic import Field, PositiveInt
 from scipy import sparse
@@ -43,7 +44,7 @@ class Titles(NeighbourScorer):
     @classmethod
     def fit(cls, snapshot: Snapshot, config: TitlesSettings, rng: Generator) -> Self:
         """Return the likeness of the titles of the catalog of ``snapshot``; none where none are alike."""
-        vectors = title_vectors(snapshot, config)
+        vectors = title_vectors(snapshot.catalog["title"], config)
         # One neighbour more, since each title resembles itself most.
         ties = strongest_products(vectors, vectors.T.tocsr(), config.neighbours + 1)
         ties = (ties - sparse.diags(ties.diagonal())).tocsr()
@@ -51,17 +52,17 @@ class Titles(NeighbourScorer):
         return cls(config, weights, **strongest(ties, config.neighbours))
 
 
-def title_vectors(snapshot: Snapshot, config: TitlesSettings) -> sparse.csr_matrix:
-    """Return the TF-IDF vector of each item's title, of length 1 or 0; shape (items, terms)."""
-    titles = snapshot.catalog["title"].fill_null("").to_list()
+def title_vectors(titles: pl.Series, config: TitlesSettings) -> sparse.csr_matrix:
+    """Return the TF-IDF vector of each of ``titles``, of length 1 or 0; shape (titles, terms)."""
+    texts = titles.fill_null("").to_list()
     vectorizer = TfidfVectorizer(
         ngram_range=(1, config.words),
         min_df=config.fewest_titles,
-        max_df=max(config.fewest_titles, int(config.largest_share * len(titles))),
+        max_df=max(config.fewest_titles, int(config.largest_share * len(texts))),
         sublinear_tf=True,
         dtype=np.float32,
     )
     try:
-        return vectorizer.fit_transform(titles)
+        return vectorizer.fit_transform(texts)
     except ValueError:  # scikit-learn's answer to titles that share no terms
-        return sparse.csr_matrix((len(titles), 0), dtype=np.float32)
+        return sparse.csr_matrix((len(texts), 0), dtype=np.float32)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
 import numpy as np
+import polars as pl
 from numpy.random import Generator
 from pydantic import Field
 from scipy import sparse
@@ -39,7 +41,7 @@ class Values(NeighbourScorer):
     @classmethod
     def fit(cls, snapshot: Snapshot, config: ValuesSettings, rng: Generator) -> Self:
         """Return the likeness of the items of ``snapshot``; none where the catalog has no dimensions."""
-        vectors = value_vectors(snapshot, config.largest_share)
+        vectors = value_vectors(snapshot.catalog, snapshot.manifest.dimensions, config.largest_share)
         # One neighbour more, since each item resembles itself most.
         ties = strongest_products(vectors, vectors.T.tocsr(), config.neighbours + 1)
         ties = (ties - sparse.diags(ties.diagonal())).tocsr()
@@ -47,13 +49,23 @@ class Values(NeighbourScorer):
         return cls(config, weights, **strongest(ties, config.neighbours))
 
 
-def value_vectors(snapshot: Snapshot, largest_share: float) -> sparse.csr_matrix:
-    """Return each item's values of all dimensions, weighed by rarity, of length 1 or 0; shape (items, values)."""
-    n_items = len(snapshot.items)
-    tables = [snapshot.item_values(dimension) for dimension in snapshot.manifest.dimensions]
+def value_vectors(catalog: pl.DataFrame, dimensions: Sequence[str], largest_share: float) -> sparse.csr_matrix:
+    """Return the values of each row of ``catalog``, weighed by rarity, of length 1 or 0; shape (items, values)."""
+    n_items = len(catalog)
+    tables = [_table(catalog[dimension]) for dimension in dimensions]
     has = sparse.hstack(tables, "csr", np.float32) if tables else sparse.csr_matrix((n_items, 0), dtype=np.float32)
     count = np.asarray(has.sum(axis=0)).ravel()
     telling = (count > 1) & (count <= largest_share * n_items)
     weighed = has[:, telling] @ sparse.diags(np.log(n_items / count[telling]))
     length = np.sqrt(np.asarray(weighed.power(2).sum(axis=1)).ravel())
     return sparse.csr_matrix(sparse.diags(1 / np.where(length > 0, length, 1)) @ weighed, dtype=np.float32)
+
+
+def _table(values: pl.Series) -> sparse.csr_matrix:
+    """Return which value each item has; shape (items, values), 1 where it has it."""
+    pairs = (
+        pl.DataFrame({"item": np.arange(len(values)), "value": values}).explode("value").drop_nulls("value").unique()
+    )
+    code = pairs["value"].rank("dense").to_numpy().astype(np.int64) - 1
+    ones, shape = np.ones(len(pairs), np.float32), (len(values), int(code.max(initial=-1)) + 1)
+    return sparse.csr_matrix((ones, (pairs["item"].to_numpy(), code)), shape)

@@ -123,8 +123,8 @@ def content_vectors(
     The squared lengths of the two parts are ``1 - values_weight`` and ``values_weight``, or 0 where there are none.
     """
     parts = [
-        title_vectors(snapshot, titles) * (1 - values_weight) ** 0.5,
-        value_vectors(snapshot, values.largest_share) * values_weight**0.5,
+        title_vectors(snapshot.catalog["title"], titles) * (1 - values_weight) ** 0.5,
+        value_vectors(snapshot.catalog, snapshot.manifest.dimensions, values.largest_share) * values_weight**0.5,
     ]
     return sparse.hstack(parts, "csr")
 

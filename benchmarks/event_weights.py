@@ -1,0 +1,218 @@
+"""What views, add-to-carts and purchases are worth for foretelling purchases: learned, all alike, or set by hand.
+
+``python -m benchmarks.event_weights DIR [--quick] [--json OUT]``
+
+DIR holds ``interactions.parquet`` (``user_id``, ``item_id``, ``event_type``). Of each buyer's purchases three in ten
+are held out, and everything but what was bought is ranked. Two questions are asked: *any* purchase, where views and
+add-to-carts of the item itself remain known, and *new* ones, where nothing of what is between the buyer and the item
+does, and items of the history are not ranked.
+
+An item's score is a mix of its ties (item-to-item) with the weighed history and of the weighed events of the buyer with
+the item itself. The ways to weigh differ in nothing else: a second cut, of what is left, chooses the mix and the
+exponents of the ties for each of them, and the weights where they are learned. Intervals are over buyers, each of whom
+counts with the mean over all cuts.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Final
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from evaluation import ranking_metrics
+from evaluation.intervals import Interval, mean_interval
+from features.interactions import Interactions
+from features.snapshot import Snapshot
+from features.snapshot_job import of_interactions, weighed
+from models.item_to_item import ItemToItem, ItemToItemSettings
+from models.scorer import PURCHASE, best_first
+from models.weighted_sum import conditional_logit
+from training.datasets import Protocol, Questions, chosen, of_users, read, relevance
+from training.protocols import Stage
+
+TYPES: Final = ("view", "add_to_cart", "purchase")
+WAYS: Final = {"unweighted": (1.0, 1.0, 1.0), "by hand": (1.0, 3.0, 10.0), "learned": None}
+HELD_OUT: Final = 0.3
+PLACES: Final = 20
+CANDIDATES: Final = 300
+EXPONENTS: Final = ((0.3, 0.1), (0.5, 0.1), (0.5, 0.3), (0.7, 0.3))
+
+Columns = list[NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Mix:
+    """How a score is made: ties of these exponents, and what each column counts."""
+
+    exponents: tuple[float, float]
+    weights: NDArray[np.float64]
+    ndcg: float
+
+
+def cut(everything: Interactions, n_items: int, new: bool, rng: np.random.Generator) -> Stage:
+    """Return what is left when purchases are held out, and the question to each buyer who keeps a history."""
+    rows, user = everything.all, everything.users()
+    pair = user.astype(np.int64) * n_items + rows.item
+    held = np.isin(pair, pair[(rows.event_type == PURCHASE) & (rng.random(len(rows)) < HELD_OUT)])
+    asked_for = held & (rows.event_type == PURCHASE)
+    keep = ~held if new else ~asked_for
+    counts = np.bincount(user[keep], minlength=everything.n_users)
+    left = Interactions(np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), chosen(rows, keep))
+    asked_for &= (counts > 0)[user]
+    asked, question = np.unique(user[asked_for], return_inverse=True)
+    relevant = relevance(question, rows.item[asked_for], len(asked), n_items)
+    return Stage(left, Questions(of_users(left, asked.astype(np.int64)), relevant))
+
+
+def columns(ties: ItemToItem, ways: Sequence[NDArray[np.float32]], questions: Questions) -> list[Columns]:
+    """Return for each question the evidence for every item, by each of ``ways`` to weigh: ties, then own events."""
+    n_items = questions.relevant.shape[1]
+    every = np.arange(n_items, dtype=np.int32)
+    found = []
+    for number in range(len(questions)):
+        history, now = questions.histories.of(number), questions.asked_at(number)
+        tied = [replace(ties, event_weights=way).scores(history, every, now) for way in ways]
+        best = max(float(sum(tied).max()), 1e-9)
+        own = [np.bincount(history.item, way[history.event_type], n_items).astype(np.float32) for way in ways]
+        found.append([np.sqrt(one / best) for one in tied] + own)
+    return found
+
+
+def ndcg(scored: list[NDArray[np.float64]], questions: Questions, new: bool) -> NDArray[np.float64]:
+    """Return the NDCG of each question; what was bought before, or if ``new`` all of the history, is not ranked."""
+    rankings = np.full((len(scored), PLACES), ranking_metrics.NO_ITEM, np.int32)
+    every = np.arange(questions.relevant.shape[1], dtype=np.int32)
+    for number, scores in enumerate(scored):
+        history = questions.histories.of(number)
+        scores[history.item if new else history.item[history.event_type == PURCHASE]] = 0
+        best = best_first(every, scores, PLACES)
+        rankings[number, : len(best)] = best
+    return ranking_metrics.ndcg(ranking_metrics.judged(rankings, questions.relevant), PLACES)
+
+
+def mixed(found: list[Columns], questions: Questions, new: bool) -> NDArray[np.float64]:
+    """Return the weights of the columns that tell best which of the likely candidates were bought."""
+    rows, right, lengths = [], [], []
+    for number, parts in enumerate(found):
+        history, answer = questions.histories.of(number), questions.relevant[number].indices
+        total = np.sum(parts, axis=0)
+        total[history.item if new else history.item[history.event_type == PURCHASE]] = 0
+        items = best_first(np.arange(len(total), dtype=np.int32), total, CANDIDATES)
+        hit = np.isin(items, answer)
+        if hit.any() and not hit.all():
+            rows.append(np.column_stack([part[items] for part in parts]))
+            right.append(hit)
+            lengths.append(len(items))
+    return conditional_logit(np.concatenate(rows).astype(np.float32), np.concatenate(right), np.array(lengths))
+
+
+def run(
+    snapshot: Snapshot, way: tuple[float, ...] | None, new: bool, seed: int, folder: Path
+) -> tuple[NDArray[np.float64], Questions, NDArray[np.float64]]:
+    """Return the NDCG of each buyer in the outer cut, the questions, and the weights chosen for the columns."""
+    n_items, names = len(snapshot.items), snapshot.manifest.event_types
+    rng = np.random.default_rng(seed)
+    test = cut(snapshot.interactions, n_items, new, rng)
+    validation = cut(test.known, n_items, new, rng)
+    weights = dict(zip(TYPES, way or (1.0, 1.0, 1.0), strict=True))
+    one_hot = [np.array([name == one for name in names], np.float32) for one in TYPES]
+    ways = one_hot if way is None else [np.array([weights.get(name, 0.0) for name in names], np.float32)]
+    weighing = weighed(snapshot, weights, folder)
+
+    def ties(stage: Stage, exponents: tuple[float, float]) -> ItemToItem:
+        known = of_interactions(weighing, stage.known, snapshot.manifest.as_of, folder)
+        own, neighbour = exponents
+        settings = ItemToItemSettings(
+            own_exponent=own, neighbour_exponent=neighbour, neighbours=500, half_life_days=36_500, recent_items=1_000
+        )
+        return ItemToItem.fit(known, settings, np.random.default_rng(0))
+
+    best: Mix | None = None
+    for exponents in EXPONENTS:
+        found = columns(ties(validation, exponents), ways, validation.questions)
+        counts = mixed(found, validation.questions, new)
+        value = ndcg([_sum(parts, counts) for parts in found], validation.questions, new).mean()
+        if best is None or value > best.ndcg:
+            best = Mix(exponents, counts, float(value))
+    assert best is not None
+    found = columns(ties(test, best.exponents), ways, test.questions)
+    return ndcg([_sum(parts, best.weights) for parts in found], test.questions, new), test.questions, best.weights
+
+
+def main(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of interactions.parquet.")],
+    quick: Annotated[bool, typer.Option("--quick", help="One cut in place of five.")] = False,
+    out: Annotated[Path | None, typer.Option("--json", help="Where to write the figures.")] = None,
+) -> None:
+    """Compare the three ways to weigh events."""
+    results: dict[str, object] = {}
+    table = Table(title=f"NDCG@{PLACES} of held-out purchases", title_justify="left")
+    for column in ("purchases", "weights", "NDCG", "learned less this one"):
+        table.add_column(column)
+    with tempfile.TemporaryDirectory() as name:
+        workshop = Path(name)
+        snapshot = read(folder, Protocol.LEAVE_ONE_OUT, True, workshop, np.random.default_rng(0)).snapshot
+        for new in (False, True):
+            by_way: dict[str, NDArray[np.float64]] = {}
+            chosen_weights: list[list[float]] = []
+            for label, way in WAYS.items():
+                total, times = np.zeros(len(snapshot.users)), np.zeros(len(snapshot.users))
+                for seed in range(1 if quick else 5):
+                    values, questions, counts = run(snapshot, way, new, seed, workshop / "cuts")
+                    users = _asked(snapshot, questions)
+                    total[users] += values
+                    times[users] += 1
+                    if way is None:
+                        chosen_weights.append(counts.tolist())
+                by_way[label] = total[times > 0] / times[times > 0]
+            mean = np.mean([np.array(one) / max(one) for one in chosen_weights], axis=0).round(3).tolist()
+            question = "new" if new else "any"
+            figures: dict[str, object] = {
+                "learned_weights": {
+                    "history": dict(zip(TYPES, mean[:3], strict=True)),
+                    "same item": dict(zip(TYPES, mean[3:], strict=True)),
+                }
+            }
+            for label, values in by_way.items():
+                mean_of = mean_interval(values, np.random.default_rng(0))
+                gain = mean_interval(by_way["learned"] - values, np.random.default_rng(0))
+                table.add_row(question, label, _text(mean_of), "" if label == "learned" else _text(gain, "+"))
+                figures[label] = {"ndcg@20": vars_of(mean_of), "learned_less_this": vars_of(gain)}
+            results[question] = figures
+    Console(width=110).print(table)
+    if out:
+        out.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+
+
+def vars_of(interval: Interval) -> dict[str, float]:
+    """Return the interval as a record."""
+    return {"mean": interval.mean, "low": interval.low, "high": interval.high}
+
+
+def _asked(snapshot: Snapshot, questions: Questions) -> NDArray[np.int64]:
+    """Return the user of each question, by the session that no other user has."""
+    session = questions.histories.all.session[questions.histories.indptr[:-1]]
+    of_session = np.zeros(int(snapshot.interactions.all.session.max()) + 1, np.int64)
+    of_session[snapshot.interactions.all.session] = snapshot.interactions.users()
+    return of_session[session]
+
+
+def _sum(parts: Columns, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(sum(weight * part for weight, part in zip(weights, parts, strict=True)), np.float64)
+
+
+def _text(interval: Interval, sign: str = "") -> str:
+    return f"{interval.mean:{sign}.4f} ({interval.low:{sign}.4f} to {interval.high:{sign}.4f})"
+
+
+if __name__ == "__main__":
+    typer.run(main)
