@@ -25,6 +25,8 @@ from features.snapshot_job import snapshot_of
 
 EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 """When everything begins that has no times; only the order is meant."""
+LATEST_S: Final = 1e11
+"""No time in seconds is as large: it would be beyond the year 5000."""
 KNOWN_FIELDS: Final = ("item_id", "attributes", "title")
 
 
@@ -179,15 +181,35 @@ def _codes(*items: pl.Series, rng: Generator) -> pl.DataFrame:
 def _ordered(rows: pl.DataFrame) -> pl.DataFrame:
     """Return ``rows`` with ``second``, increasing by 1 or more within each user, and ``moment``, equal within a tie."""
     rows = rows.with_row_index("line")
-    rows = rows.sort("user", "position" if "position" in rows.columns else "line")
     if not _has_times(rows):
+        rows = rows.sort("user", *(["position"] if "position" in rows.columns else []), "line")
         return rows.with_columns(second=pl.int_range(pl.len()), moment=pl.int_range(pl.len()))
-    second = pl.col("timestamp").dt.epoch("s") - int(EPOCH.timestamp())
+    rows = rows.with_columns(_seconds(rows["timestamp"]))
+    # Of what has no time, only its place in the file tells when it was.
+    order = "position" if "position" in rows.columns else pl.col("timestamp").forward_fill().over("user")
+    rows = rows.sort("user", order, "line")
+    second = pl.col("timestamp") - int(EPOCH.timestamp())
     known = second.forward_fill().backward_fill().over("user").fill_null(second.median().cast(pl.Int64))
     rows = rows.with_columns(moment=known).with_columns(moment=pl.col("moment").cum_max().over("user"))
     # s_k = max(m_k, s_(k-1) + 1) is, with n_k = m_k - k, the running maximum of n plus k.
     place = pl.int_range(pl.len()).over("user")
     return rows.with_columns(second=(pl.col("moment") - place).cum_max().over("user") + place)
+
+
+def _seconds(times: pl.Series) -> pl.Series:
+    """Return ``times`` in seconds since 1970; numbers are such seconds, or milliseconds where they are too large."""
+    if times.dtype.is_numeric():
+        number = times.cast(pl.Float64).fill_nan(None)
+        return (number / (1000 if number.abs().median() > LATEST_S else 1)).floor().cast(pl.Int64)
+    given = times.dtype
+    if given == pl.String:
+        times = times.str.to_datetime(time_unit="us", time_zone="UTC", strict=False)
+    if not times.dtype.is_temporal() or times.null_count() == len(times):
+        raise InvalidInput(
+            f"The column timestamp holds {given} that is no time; allowed are times, seconds since 1970, or text like "
+            "2014-07-01T12:00:00Z."
+        )
+    return times.dt.epoch("s")
 
 
 def _has_times(rows: pl.DataFrame) -> bool:

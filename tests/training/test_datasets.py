@@ -42,6 +42,38 @@ def test_without_positions_it_is_in_the_order_of_the_file(tmp_path: Path) -> Non
     assert mine[1:] == other
 
 
+def test_without_positions_times_tell_the_order_and_what_has_none_keeps_its_place(tmp_path: Path) -> None:
+    table = {"user_id": ["u", "u", "u", "u", "v"], "item_id": ["a", "b", "c", "d", "c"]}
+    table |= {"timestamp": [day(3), day(1), None, day(2), day(1)]}
+
+    mine, other = histories(dataset(tmp_path, Protocol.LEAVE_ONE_OUT, interactions=table))
+
+    a, b, c, d = (mine[at] for at in (3, 0, 1, 2))
+    assert len({a, b, c, d}) == 4
+    assert other == [c]
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        [1_577_923_200, 1_577_836_800, 1_578_009_600],
+        [1_577_923_200_000.0, 1_577_836_800_000.0, 1_578_009_600_000.0],
+        ["2020-01-02T00:00:00Z", "2020-01-01T00:00:00Z", "2020-01-03T00:00:00Z"],
+    ],
+)
+def test_times_may_be_seconds_milliseconds_or_text(times: list, tmp_path: Path) -> None:
+    table = {"user_id": ["u"] * 3, "item_id": ["a", "b", "c"], "timestamp": times}
+
+    found = dataset(tmp_path, Protocol.LEAVE_ONE_OUT, interactions=table).snapshot.interactions.of(0)
+
+    assert [datetime.fromtimestamp(one, UTC) for one in found.timestamp_s.tolist()] == [day(1), day(2), day(3)]
+
+
+def test_a_column_of_times_that_holds_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="timestamp holds String that is no time; allowed are times, seconds"):
+        dataset(tmp_path, Protocol.LEAVE_ONE_OUT, interactions=ORDERED | {"timestamp": ["soon"] * 4})
+
+
 def test_interactions_of_one_moment_share_a_session_and_keep_their_order(tmp_path: Path) -> None:
     table = ORDERED | {"timestamp": [day(1), day(1), day(2), None]}
 
