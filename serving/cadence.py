@@ -10,20 +10,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
-from math import log2
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from features.settings import Settings
 
 REMEMBERED: Final = 20
 """How many of the last messages are looked at."""
-HALF_LIFE: Final = 5
-"""Messages after which one counts half."""
-PRIOR_MESSAGES: Final = 2.0
-PRIOR_OPEN_RATE: Final = 0.2
+FIRST_INTERVAL_DAYS: Final = 30.0
+"""What is taken to lie before the first message of all."""
+TOLERANCES_DAYS: Final = np.geomspace(0.5, 45, 5)
+_INTERESTS: Final = np.linspace(0.05, 0.95, 7)[:, None]
 
 
 class Cadence(Settings):
@@ -76,28 +76,30 @@ class Message:
 def engagement(messages: Sequence[Message]) -> dict[str, float]:
     """Return what the last messages say of a person, as values that a policy's context may name after ``context.``.
 
-    ``engagement_open_rate``: decayed share of opened messages, as if two more had been opened at 20 %.
-    ``engagement_interval``: decayed mean of log2(1 + days between them), over 5, so that a month is 1.
-    ``engagement_strain``: the product of the two's shortfalls: high where mail comes often and is seldom opened.
-    ``engagement_messages``: how much is known, from 0 towards 1.
+    A person is taken to have an interest and a tolerance: a message ``g`` days after the last one is opened with
+    probability ``interest (1 - exp(-g/tolerance))``. From even odds on a grid of both, Bayes' rule gives how probable
+    each pair is after these messages. What a message earns is then linear in
+
+    ``engagement_tolerance_K``: the probability that the tolerance is the K-th of ``TOLERANCES_DAYS``, from 0 on.
+    ``engagement_interest_K``: the same times the expected interest, given that tolerance.
 
     Args:
-        messages: The latest first.
+        messages: The latest first; only the first ``REMEMBERED`` are looked at.
     """
-    weight = opened = spaced = 0.0
-    for age, message in enumerate(messages[:REMEMBERED]):
-        share = 0.5 ** (age / HALF_LIFE)
-        weight += share
-        opened += share * message.opened
-        spaced += share * log2(1 + message.interval_days) / 5
-    rate = (opened + PRIOR_MESSAGES * PRIOR_OPEN_RATE) / (weight + PRIOR_MESSAGES)
-    spacing = spaced / weight if weight else 0.5
-    return {
-        "engagement_open_rate": rate,
-        "engagement_interval": spacing,
-        "engagement_strain": (1 - rate) * (1 - spacing),
-        "engagement_messages": weight / (weight + PRIOR_MESSAGES),
+    some = messages[:REMEMBERED]
+    gaps = np.array([message.interval_days for message in some])
+    opened = np.array([message.opened for message in some])
+    p = _INTERESTS * -np.expm1(-gaps[:, None, None] / TOLERANCES_DAYS)
+    likelihood = np.where(opened[:, None, None], p, 1 - p).clip(1e-6).prod(axis=0)
+    weight = likelihood / likelihood.sum()
+    tolerance, interest = weight.sum(axis=0).tolist(), (weight * _INTERESTS).sum(axis=0).tolist()
+    return {f"engagement_tolerance_{k}": value for k, value in enumerate(tolerance)} | {
+        f"engagement_interest_{k}": value for k, value in enumerate(interest)
     }
+
+
+ENGAGEMENT: Final = tuple(f"context.{name}" for name in engagement([]))
+"""All of it, as a campaign's ``context`` names it."""
 
 
 def zone_of(name: str) -> ZoneInfo | None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
@@ -20,7 +21,7 @@ from features.errors import AttuneError, InvalidInput, NotFound
 from features.fields import EPOCH
 from features.settings import Settings
 from models.evidence import Evidence
-from serving.cadence import REMEMBERED, Message
+from serving.cadence import FIRST_INTERVAL_DAYS, REMEMBERED, Message
 from serving.campaigns import Campaign, CampaignFile, text_of, version_of
 from serving.decision_fold import DecisionFold
 from serving.experiments import Experiment
@@ -270,10 +271,12 @@ def messages(
     pending = DecisionLog(database).find(rows[0][0]) if rows and rows[0][2] is None else None
     sent = [(EPOCH + timedelta(microseconds=sent_us), reward) for _, reward, sent_us in rows if sent_us is not None]
     sent.sort(reverse=True)
-    found = []
-    for place, (sent_at, reward) in enumerate(sent):
-        before = sent[place + 1][0] if place + 1 < len(sent) else sent_at
-        found.append(Message(sent_at, (sent_at - before) / _DAY, (reward or 0.0) > 0))
+    found = [
+        Message(sent_at, (sent_at - before) / _DAY, (reward or 0.0) > 0)
+        for (sent_at, reward), (before, _) in pairwise(sent)
+    ]
+    if sent and len(rows) < REMEMBERED + 2:
+        found.append(Message(sent[-1][0], FIRST_INTERVAL_DAYS, (sent[-1][1] or 0.0) > 0))
     return found, pending
 
 
