@@ -1,0 +1,206 @@
+"""How much a profile takes in the store, and how much memory the service takes with many of them.
+
+``python -m benchmarks.memory [--quick] [--json OUT]``
+
+Profiles of 50 interactions in some 12 visits, with device, browser, source, country and page type, are folded into a
+fresh store; the size of the whole database file over their number is what counts, directly after the fold and again
+when live events have come in between its rows. Then the real service runs on that store with a bundle of 100,000 items:
+visitors at random send events and ask for rankings. What counts is the memory that is the worker's own (anonymous);
+the bundle and the libraries are files that workers share, and stand beside it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from numpy.random import Generator
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.live_service import Connection, LiveService, running
+from benchmarks.serving_world import bundle_of, world
+from features.catalog import Catalog
+from features.database import open_database, transaction
+from features.event_log import EventLog
+from features.events import Event
+from features.layout import Layout, point
+from features.profile_arrays import FIRST_KEY
+from features.profile_store import SQLiteProfileStore
+from features.profiles import Profile
+
+LENGTH = 50
+VISITS = 12
+AT_ONCE = 20_000
+END = datetime.now(UTC) - timedelta(days=1)
+CONTEXT: dict[str, Any] = {
+    "device": "mobile",
+    "browser": "safari",
+    "source": "newsletter",
+    "country": "DE",
+    "page_type": "product",
+}
+
+
+def main(
+    profiles: Annotated[int, typer.Option(help="How many profiles.")] = 1_000_000,
+    items: Annotated[int, typer.Option(help="How many items.")] = 100_000,
+    soak_minutes: Annotated[float, typer.Option(help="How long to ask and send.")] = 60.0,
+    quick: Annotated[bool, typer.Option("--quick", help="20,000 profiles, 5,000 items, 15 seconds.")] = False,
+    folder: Annotated[Path | None, typer.Option(help="Where to work; 2 GB for the full size.")] = None,
+    out: Annotated[Path | None, typer.Option("--json", help="File for the figures.")] = None,
+) -> None:
+    """Measure the memory of profiles."""
+    if quick:
+        profiles, items, soak_minutes = 20_000, 5_000, 0.25
+    console = Console()
+    rng = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        layout = Layout(Path(name))
+        with console.status("Making a bundle"):
+            publish(layout, items, rng)
+        with console.status(f"Folding {profiles * LENGTH:,} interactions"):
+            begun = time.process_time()
+            fill(layout, profiles, items, rng)
+            fold_cpu_s = time.process_time() - begun
+        figures: dict[str, float] = {
+            "profiles": profiles,
+            "items": items,
+            "bytes_per_profile": layout.database.stat().st_size / profiles,
+            "folded_per_cpu_s": profiles * LENGTH / fold_cpu_s,
+            "person_us": person_us(layout, profiles, rng),
+        }
+        with console.status(f"Asking for {soak_minutes:g} minutes"), running(layout.root) as service:
+            figures |= asyncio.run(soak(service, profiles, items, 60 * soak_minutes))
+        with closing(EventLog(layout)) as log:
+            figures["bytes_per_profile_after"] = table_bytes(log, "profiles") / profiles
+
+    targets = {"bytes_per_profile": "<= 1,024", "bytes_per_profile_after": "<= 1,024", "process_mb": "<= 300"}
+    table = Table("", "measured", "target", title="Memory")
+    for key, value in figures.items():
+        table.add_row(key, f"{value:,.1f}", targets.get(key, ""))
+    console.print(table)
+    if out:
+        out.write_text(json.dumps(figures, indent=2), encoding="utf-8")
+
+
+def publish(layout: Layout, items: int, rng: Generator) -> None:
+    """Serve a bundle of ``items``, whose histories are of few users: the others are in the store alone."""
+    shop = world(items, 2_000, LENGTH, rng)
+    layout.bundles.mkdir(parents=True)
+    bundle_id = bundle_of(shop, rng).save(layout.bundles / "new")
+    (layout.bundles / "new").rename(layout.bundles / bundle_id)
+    point(layout.champion, bundle_id)
+    with closing(Catalog(layout)) as catalog:
+        catalog.upsert(shop.catalog.drop("in_catalog"))
+
+
+def fill(layout: Layout, profiles: int, items: int, rng: Generator) -> None:
+    """Fold ``LENGTH`` interactions of each of so many visitors into the store of a run-time folder."""
+    with closing(open_database(layout.database)) as database:
+        store = SQLiteProfileStore(database)
+        with transaction(database):
+            numbers = [store.numbers.item(f"item-{item:07}") for item in range(items)]
+            names = [store.numbers.named(field, str(name)) for field, name in CONTEXT.items()]
+        for first in range(0, profiles, AT_ONCE):
+            some = range(first, min(first + AT_ONCE, profiles))
+            rows = histories(len(some), np.array(numbers), names, rng)
+            with transaction(database):
+                store.add(((f"user-{user:07}", Profile.of_rows(rows[user - first])) for user in some), version=0)
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def histories(n: int, numbers: np.ndarray, names: list[int], rng: Generator) -> np.ndarray:
+    """Return the events of ``n`` visitors as ``Profile.of_rows`` takes them; shape (n, LENGTH, columns)."""
+    end_s = int(END.timestamp())
+    starts = np.sort(rng.integers(end_s - 180 * 86_400, end_s, (n, VISITS)), axis=1)
+    visit = np.sort(rng.integers(VISITS, size=(n, LENGTH)), axis=1)
+    second = np.take_along_axis(starts, visit, 1) + rng.integers(1_800, size=(n, LENGTH))
+    kind = rng.choice([0, 0, 0, 0, 1, 3], (n, LENGTH))
+    session = np.take_along_axis(rng.integers(1, 2**31, (n, VISITS)), visit, 1)
+    item = numbers[(len(numbers) * rng.random((n, LENGTH)) ** 2).astype(np.int64)]
+    rows = np.zeros((n, LENGTH, FIRST_KEY + 7), np.int64)
+    values = np.where(kind == 3, 100 * rng.integers(99, 20_000, (n, LENGTH)), 0)
+    columns = (
+        second,
+        session,
+        item,
+        kind,
+        np.full((n, LENGTH), 1_000),
+        values,
+        second // 86_400 % 7,
+        second // 3_600 % 24,
+    )
+    for column, values in enumerate(columns):
+        rows[:, :, column] = values
+    rows[:, :, FIRST_KEY : FIRST_KEY + len(names)] = names
+    order = np.lexsort(np.moveaxis(rows[:, :, 5::-1], 2, 0), axis=1)
+    return np.take_along_axis(rows, order[:, :, np.newaxis], 1)
+
+
+def person_us(layout: Layout, profiles: int, rng: Generator) -> float:
+    """Return the processor microseconds to read one of so many profiles, and to make its history."""
+    with closing(open_database(layout.database)) as database:
+        store = SQLiteProfileStore(database)
+        index = np.arange(store.item_numbers()[-1][0] + 1, dtype=np.int32)
+        users = [f"user-{user:07}" for user in rng.integers(profiles, size=5_000).tolist()]
+        begun = time.process_time()
+        for user in users:
+            store.person(user).profile.history(index)
+        return (time.process_time() - begun) / len(users) * 1e6
+
+
+async def soak(service: LiveService, profiles: int, items: int, seconds: float) -> dict[str, float]:
+    """Return the memory of the worker at the end, and by how much it grew in the last four fifths of the time."""
+    rng = np.random.default_rng(1)
+    connection = await Connection.to(service.port)
+    begun = time.monotonic()
+    warm: dict[str, float] = {}
+    asked = 0
+    while (elapsed_s := time.monotonic() - begun) < seconds:
+        user = f"user-{int(rng.integers(profiles)):07}"
+        event = Event(f"soak-{asked}", "view", user, datetime.now(UTC), f"item-{int(rng.integers(items)):07}")
+        sent = {name: getattr(event, name) for name in ("event_id", "event_type", "user_id", "item_id")}
+        sent |= {"timestamp": event.timestamp.isoformat(), "session_id": f"{user}-{asked}", "context": CONTEXT}
+        await connection.ask("POST", "/v1/events", sent)
+        await connection.ask("POST", "/v1/recommend", {"user_id": user, "n": 20})
+        asked += 1
+        if not warm and elapsed_s > seconds / 5:
+            warm = memory_mb(service)
+    connection.close()
+    end = memory_mb(service)
+    return {
+        "requests": 2 * asked,
+        "process_mb": end["RssAnon"],
+        "files_mb": end["RssFile"],
+        "grown_mb": end["RssAnon"] - warm["RssAnon"],
+    }
+
+
+def memory_mb(service: LiveService) -> dict[str, float]:
+    """Return the memory of the worker in MB: its own (``RssAnon``), and of files that others may share."""
+    (worker,) = service.workers()
+    lines = Path(f"/proc/{worker}/status").read_text().splitlines()
+    found = dict(line.split(":", 1) for line in lines if line.startswith("Rss"))
+    return {name: int(value.split()[0]) * 1_024 / 1e6 for name, value in found.items()}
+
+
+def table_bytes(log: EventLog, table: str) -> int:
+    """Return the bytes of the pages of a table and of its indexes."""
+    found: Iterator[tuple[int]] = log._database.execute(
+        "SELECT sum(pgsize) FROM dbstat WHERE name IN (SELECT name FROM sqlite_schema WHERE tbl_name = ?)", [table]
+    )
+    return int(next(found)[0])
+
+
+if __name__ == "__main__":
+    typer.run(main)
