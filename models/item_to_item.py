@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 from numpy.random import Generator
 from numpy.typing import NDArray
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from scipy import sparse
 
 from features.interactions import History, IntArray
@@ -35,6 +35,8 @@ class ItemToItemSettings(Settings):
     """How much an item's frequent company lowers the strength of each of its neighbours."""
     neighbour_exponent: float = Field(default=0.3, ge=0, le=1)
     """How much the popularity of a neighbour lowers its strength."""
+    length_exponent: NonNegativeFloat = 0.0
+    """With ``n`` items of one person, each pair of them counts ``n ** -length_exponent``."""
     heaviest_items: PositiveInt = 150
     """How many of the items of one person count when neighbours are looked for, the heaviest first."""
     recent_items: PositiveInt = 200
@@ -83,6 +85,8 @@ class ItemToItem(Scorer):
         people.eliminate_zeros()
         people.data = np.sqrt(_heaviest(people, config.heaviest_items))
         people.eliminate_zeros()
+        n_chosen = np.diff(people.indptr)
+        people.data *= np.repeat(np.maximum(n_chosen, 1) ** (-config.length_exponent / 2), n_chosen).astype(np.float32)
         together = _nearest(people, config.neighbours, config.own_exponent, config.neighbour_exponent)
         return cls(config, weights, *_filled(together, _alike(snapshot, together[0], config)))
 

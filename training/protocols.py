@@ -51,6 +51,7 @@ class Plan:
         repeats: Whether what is in the history may be an answer.
         ordered: Whether the order of a history tells anything.
         places: How many places of a ranking count.
+        candidates: How many items are put in order for that.
         metrics: What is reported; the last one decides.
         test: Looked at once, when all is chosen; None where it is not held here.
         learns_from_validation: Whether the validation is known by the time of the test, so that it makes lessons too.
@@ -62,6 +63,7 @@ class Plan:
     repeats: bool
     ordered: bool
     places: int
+    candidates: int
     metrics: tuple[str, ...]
     test: Stage | None = None
     learns_from_validation: bool = False
@@ -119,6 +121,7 @@ def _leave_one_out(everything: Interactions, n_items: int, rng: Generator) -> Pl
         repeats=False,
         ordered=True,
         places=10,
+        candidates=100,
         metrics=("recall@5", "ndcg@5", "recall@10", "ndcg@10"),
         test=Stage(past, _last_places(everything, range(1), n_items)),
         refit=all_but_last,
@@ -134,6 +137,7 @@ def _split(everything: Interactions, test: Questions, n_items: int, rng: Generat
         repeats=False,
         ordered=False,
         places=20,
+        candidates=150,
         metrics=("recall@20", "ndcg@20"),
         test=Stage(everything, test),
         learns_from_validation=True,
@@ -156,6 +160,7 @@ def _sessions(everything: Interactions, test: Questions, n_items: int) -> Plan:
         repeats=True,
         ordered=True,
         places=20,
+        candidates=150,
         metrics=("hr@20", "mrr@20"),
         test=Stage(everything, test),
         learns_from_validation=True,
@@ -183,7 +188,9 @@ def periods(snapshot: Snapshot, days: float) -> Plan:
                 f"{days:g} days after it, the {what} to choose by. Choose another length (--holdout-days), or import "
                 "more purchases."
             )
-    return Plan([lessons], validation, repeats=True, ordered=True, places=20, metrics=("recall@20", "ndcg@20"))
+    return Plan(
+        [lessons], validation, repeats=True, ordered=True, places=20, candidates=100, metrics=("recall@20", "ndcg@20")
+    )
 
 
 def bought_within(everything: Interactions, n_items: int, start_s: int, end_s: int) -> Stage:

@@ -21,6 +21,18 @@ def test_the_strength_is_the_cosine_of_who_chose_the_two(tmp_path: Path) -> None
     assert score.tolist() == pytest.approx([2 / np.sqrt(2 * 3), 0])
 
 
+def test_who_chose_a_lot_tells_less_by_each_pair(tmp_path: Path) -> None:
+    events = [event("ann", one) for one in ("tea", "milk")]
+    events += [event("bob", one) for one in ("tea", "salt", "oil", "rice")]
+    shop = snapshot(tmp_path / "snapshot", events, [])
+    plain = {"own_exponent": 0, "neighbour_exponent": 0, "half_life_days": 1e9, "length_exponent": 1.0}
+    model = ItemToItem.fit(shop, ItemToItemSettings(**plain), RNG)
+    tea_only = shop.interactions.of(shop.users.index("ann"))
+    tea_only = tea_only[:1] if shop.items.id(int(tea_only.item[0])) == "tea" else tea_only[1:]
+    score = model.scores(tea_only, shop.items.indices(["milk", "salt"]), NOW)
+    assert score.tolist() == pytest.approx([1 / 2, 1 / 4])
+
+
 def test_an_item_nobody_chose_resembles_those_of_the_same_kind(tmp_path: Path) -> None:
     catalog = [item(name, kind=[kind]) for name, kind in (("tea", "drink"), ("cola", "drink"), ("salt", "spice"))]
     events = [event("ann", "tea"), event("ann", "salt"), event("bob", "cola", event_type="view", quantity=0.0)]
