@@ -68,9 +68,7 @@ def world(n_items: int, n_users: int, length: int, rng: Generator) -> World:
     within a taste by popularity.
     """
     taste = rng.integers(max(1, n_items // ITEMS_OF_A_TASTE), size=n_items)
-    codes = {
-        name: (taste * 7 + rng.integers(1 + size // 20, size=n_items)) % size for name, size in DIMENSIONS.items()
-    }
+    codes = {name: (taste * 7 + rng.integers(1 + size // 20, size=n_items)) % size for name, size in DIMENSIONS.items()}
     catalog = pl.DataFrame(
         {
             "item_id": [f"item-{item:07}" for item in range(n_items)],
