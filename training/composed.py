@@ -19,6 +19,7 @@ from features.snapshot_job import before, weighed
 from models.blend import Blend, BlendSettings
 from models.bundle import scorer_class, settings_class
 from models.distilled import Distilled
+from models.newcomers import Newcomers, NewcomersSettings
 from models.scorer import Scorer
 from models.weighted_sum import WeightedSum
 from training.distillation import refitted
@@ -35,6 +36,8 @@ class ComposedSettings(Settings):
     """The settings of each part, by the name of its scorer."""
     blend: BlendSettings = BlendSettings(objective="lambdarank", candidates=dict.fromkeys(DEFAULT_PARTS, 100))
     """How the parts are blended."""
+    newcomers: NewcomersSettings | None = NewcomersSettings()
+    """How items that nobody chose yet are ranked, beside the others; None where they are not."""
     distilled: BlendSettings | None = None
     """How some of them are blended for requests that must not wait; None for no such blend."""
     event_weights: dict[str, float] | None = None
@@ -84,11 +87,13 @@ def composed(snapshot: Snapshot, settings: ComposedSettings, rng: Generator) -> 
         questions = stage.questions.sample(settings.people, rng)
         lessons = lessons_of(earlier, settings.blend.candidates, questions, repeats=True).telling()
         parts = _fitted(snapshot, settings.parts, seed)
+        others: dict[str, Scorer] = {}
+        if settings.newcomers is not None:
+            others[Newcomers.name] = Newcomers.fit(snapshot, settings.newcomers, rng)
     blend = Blend.fit(parts, lessons.columns, lessons.right, settings.blend, rng, lessons.list_lengths)
-    small = {}
     if settings.distilled is not None:
-        small[Distilled.name] = refitted(parts, lessons, settings.distilled, rng)
-    return {**parts, **small, Blend.name: blend}, Blend.name
+        others[Distilled.name] = refitted(parts, lessons, settings.distilled, rng)
+    return {**parts, **others, Blend.name: blend}, Blend.name
 
 
 def _fitted(snapshot: Snapshot, parts: Mapping[str, Mapping[str, Any]], seed: int) -> dict[str, Scorer]:

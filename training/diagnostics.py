@@ -165,7 +165,7 @@ def page(
             for target, of in variety(ranked, in_catalog).items()
         ],
         "Coverage: share of the catalog that anybody is shown. Gini: 0 where all are shown equally often, near 1 where"
-        f" few are. Distinct lists: as a share of users. The last: share of the {PLACES} items shown most in all places.",
+        f" few are. Distinct lists: as a share of users. The last: what the {PLACES} most shown take of all places.",
     )
     for target, rows in targets.items():
         body += _table(
