@@ -14,7 +14,6 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from pydantic import PositiveFloat, PositiveInt
 from scipy import sparse
-from sklearn.linear_model import LogisticRegression
 
 from features.affinities import Affinity as Liked
 from features.affinities import AffinityThresholds, ItemValues, Taste, affinities, slot, strength, taste
@@ -148,6 +147,8 @@ class Affinity(Scorer):
         if not y or np.concatenate(y).all():
             return np.tile([0.0, 1.0], (len(self.dimensions), 1))
         x_all, y_all = np.concatenate(x), np.concatenate(y)
+        from sklearn.linear_model import LogisticRegression  # here: what answers needs none of it, and it is large
+
         model = LogisticRegression(max_iter=300).fit(x_all, y_all)
         return model.coef_.reshape(self.coefficients.shape)
 

@@ -13,7 +13,6 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from pydantic import PositiveFloat, PositiveInt
 from scipy.special import expit
-from sklearn.linear_model import LogisticRegression
 
 from features.interactions import History, IntArray, Interactions
 from features.settings import Settings
@@ -169,6 +168,8 @@ def _logistic(columns: Features, again: NDArray[np.bool_]) -> NDArray[np.float64
         return np.append(np.zeros(x.shape[1]), 4.0 if again.all() else -4.0)
     mean, spread = x.mean(axis=0), x.std(axis=0)
     scale = np.where(spread > 1e-3, spread, np.inf)  # what hardly varies teaches nothing, and must not extrapolate
+    from sklearn.linear_model import LogisticRegression  # here: what answers needs none of it, and it is large
+
     model = LogisticRegression(max_iter=300).fit((x - mean) / scale, again)
     slope = model.coef_[0] / scale
     return np.append(slope, model.intercept_ - slope @ mean)

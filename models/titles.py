@@ -10,7 +10,6 @@ import polars as pl
 from numpy.random import Generator
 from pydantic import Field, PositiveInt
 from scipy import sparse
-from sklearn.feature_extraction.text import TfidfVectorizer
 
 from features.snapshot import Snapshot
 from models.neighbours import NeighbourScorer, NeighbourSettings, strongest, strongest_products
@@ -55,6 +54,8 @@ class Titles(NeighbourScorer):
 def title_vectors(titles: pl.Series, config: TitlesSettings) -> sparse.csr_matrix:
     """Return the TF-IDF vector of each of ``titles``, of length 1 or 0; shape (titles, terms)."""
     texts = titles.fill_null("").to_list()
+    from sklearn.feature_extraction.text import TfidfVectorizer  # here: what answers needs none of it, and it is large
+
     vectorizer = TfidfVectorizer(
         ngram_range=(1, config.words),
         min_df=config.fewest_titles,
