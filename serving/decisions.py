@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import partial
@@ -26,6 +26,7 @@ from serving.campaigns import Campaign, CampaignFile, text_of, version_of
 from serving.decision_fold import DecisionFold
 from serving.experiments import Experiment
 from serving.programme import CAMPAIGN, EXPERIMENT, Asked, Plan, Programme
+from serving.visitors import Visitor
 
 log = logging.getLogger("attune")
 
@@ -115,15 +116,27 @@ class Decisions:
             if await self._writer.committed(partial(recorded, plan, asked, self._writing)):
                 return plan
 
-    def ranked(self, asked: Asked, recipe: str, ranking_id: str) -> str:
-        """Return the recipe to rank with in place of ``recipe``; what an experiment has chosen goes on record soon.
+    def recipe(self, recipe: str, visitor: Visitor, now: datetime, ranking_id: str, variants: Mapping[str, str]) -> str:
+        """Return what to rank with in place of ``recipe``; what an experiment has chosen goes on record soon.
+
+        Args:
+            recipe: What was asked for.
+            visitor: Who asks.
+            now: The moment, aware UTC.
+            ranking_id: What the ranking will be called.
+            variants: Variants of experiments to see for testing; these do not count.
 
         Raises:
             NotFound: a variant to test does not exist.
         """
-        chosen, variants = self.programme.recipe(asked, recipe)
-        if variants:
-            decision = Decision(ranking_id, asked.user_id, asked.now, asked.zone, variants=variants)
+        programme = self.programme
+        if not variants and recipe not in programme.recipes:
+            return recipe
+        user_ids = visitor.identities or (visitor.user_id,)
+        asked = Asked(visitor.user_id, recipe, visitor.values, now, user_ids, variants)
+        chosen, counted = programme.recipe(asked, recipe)
+        if counted:
+            decision = Decision(ranking_id, visitor.user_id, now, recipe, variants=counted)
             self._writer.soon(lambda: DecisionLog(self._writing).append(decision))
         return chosen
 

@@ -143,7 +143,13 @@ class _Ready:
 
 
 class Programme:
-    """All campaigns and experiments as they hold at some time, ready to decide by; immutable."""
+    """All campaigns and experiments as they hold at some time, ready to decide by; immutable.
+
+    Attributes:
+        campaigns: By name.
+        experiments: By name, in order.
+        recipes: Those that experiments are about.
+    """
 
     def __init__(
         self,
@@ -159,6 +165,7 @@ class Programme:
         check_layers(experiments)
         self.campaigns = dict(campaigns)
         self.experiments = dict(sorted(experiments.items()))
+        self.recipes = frozenset(filter(None, (one.recipe for one in experiments.values())))
         self._global_holdout = global_holdout
         self._audiences = {
             name: compiled(predicate, one.audience, f"audience of the experiment {name!r}")

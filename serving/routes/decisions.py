@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import numpy as np
 from fastapi import APIRouter, Body, Path, Request
@@ -15,6 +15,7 @@ from serving.decisions import values_of
 from serving.experiments import Experiment
 from serving.filters import Rules
 from serving.programme import CAMPAIGN, EXPERIMENT, Asked, Plan
+from serving.query import events
 from serving.routes.parts import answered, assembly, serving
 from serving.routes.rankings import logged_answer
 from serving.visitors import Values
@@ -23,6 +24,8 @@ from serving.wire.messages import Id
 from serving.wire.rankings import RankingAnswer, RecommendRequest
 
 router = APIRouter()
+
+NOTHING: Final = np.zeros(0, np.int32)
 
 Name = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$", description="Lower case, digits, - and _.")]
 
@@ -40,7 +43,7 @@ async def decide(request: Request, body: wire.DecideRequest) -> Response:
         identities, values = visitor.identities, visitor.values
     else:
         person = parts.profiles.person(body.user_id)
-        identities, values = person.identities, Values(person.profile, body.context, now)
+        identities, values = person.identities, Values(person.profile, body.context, now, events(NOTHING, "view", now))
     asked = Asked(
         user_id=body.user_id,
         zone=body.zone,

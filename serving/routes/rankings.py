@@ -32,7 +32,7 @@ def logged_answer(
     pipeline = served.pipeline
     answer = answers.answer(pipeline, served.cards, made, explain, why_not)
     recipe = pipeline.recipes[made.query.recipe]
-    parts.rankings.append(answers.logged(pipeline, made, kind, body), recipe)
+    parts.rankings.append(answers.logged(pipeline, served.cards, made, kind, body), recipe)
     return answer
 
 
@@ -41,8 +41,10 @@ async def recommend(request: Request, body: wire.RecommendRequest) -> Response:
     """Return items for a visitor."""
     served, parts = serving(request), assembly(request)
     now = parts.now(served.pipeline.bundle)
-    visitor = served.visitors.visitor(body.user_id, now, body.context)
-    made = answers.recommended(served.pipeline, visitor, body, now, parts.new_id())
+    visitor, ranking_id = served.visitors.visitor(body.user_id, now, body.context), parts.new_id()
+    recipe = parts.decisions.recipe(body.recipe, visitor, now, ranking_id, body.variants)
+    body = body if recipe == body.recipe else body.model_copy(update={"recipe": recipe})
+    made = answers.recommended(served.pipeline, visitor, body, now, ranking_id)
     return _json(logged_answer(parts, served, made, "recommend", body, body.explain, body.why_not))
 
 
@@ -51,8 +53,10 @@ async def rank(request: Request, body: wire.RankRequest) -> Response:
     """Return the given items in the order for a visitor; those left out come back with the reason."""
     served, parts = serving(request), assembly(request)
     now = parts.now(served.pipeline.bundle)
-    visitor = served.visitors.visitor(body.user_id, now, body.context)
-    made = answers.ranked(served.pipeline, visitor, body, now, parts.new_id())
+    visitor, ranking_id = served.visitors.visitor(body.user_id, now, body.context), parts.new_id()
+    recipe = parts.decisions.recipe(body.recipe, visitor, now, ranking_id, body.variants)
+    body = body if recipe == body.recipe else body.model_copy(update={"recipe": recipe})
+    made = answers.ranked(served.pipeline, visitor, body, now, ranking_id)
     return _json(logged_answer(parts, served, made, "rank", body, body.explain))
 
 
@@ -78,7 +82,7 @@ async def zones(request: Request, body: wire.ZonesRequest) -> Response:
         made = answers.recommended(served.pipeline, visitor, one, now, parts.new_id())
         answer = logged_answer(parts, served, made, "recommend", one, body.explain)
         found.append(f'{{"zone": {json.dumps(zone.zone)}, {answer[1:]}')
-        shown += [served.pipeline.catalog.id(item) for item in made.ranking.items.tolist()]
+        shown += [card.item_id for card in served.cards.of(made.ranking.items.tolist())]
     return _json(f'{{"zones": [{", ".join(found)}]}}')
 
 

@@ -39,6 +39,11 @@ Context = Annotated[
 WhyNot = Annotated[list[Id], Field(max_length=50, description="Items of which to say why they are not in the list.")]
 Zone = Annotated[str, Field(min_length=1, max_length=64, description="A place on the page.")]
 
+Variants = Annotated[
+    dict[Id, Id],
+    Field(max_length=32, description="Variants of experiments to see for testing; these do not count."),
+]
+
 
 class RecommendRequest(Request):
     """Items for a visitor."""
@@ -47,13 +52,14 @@ class RecommendRequest(Request):
     n: N = 10
     recipe: Recipe = "for_you"
     filter: FilterExpression | None = None
-    exclude: list[Id] = Field(default=[], max_length=1_000, description="Items not to return.")
+    exclude: list[Id] = Field(default_factory=list, max_length=1_000, description="Items not to return.")
     context_items: list[Id] = Field(
         default=[], max_length=50, description="Items on the page: they count as just viewed, and are not returned."
     )
-    context: Context = {}
+    context: Context = Field(default_factory=dict)
+    variants: Variants = {}
     explain: Explain = False
-    why_not: WhyNot = []
+    why_not: WhyNot = Field(default_factory=list)
 
 
 class RankRequest(Request):
@@ -63,8 +69,11 @@ class RankRequest(Request):
     items: list[Id] = Field(min_length=1, max_length=500, description="The items to rank, best guess first.")
     recipe: Recipe = "for_you"
     filter: FilterExpression | None = None
-    context_items: list[Id] = Field(default=[], max_length=50, description="Items on the page, as just viewed.")
-    context: Context = {}
+    context_items: list[Id] = Field(
+        default_factory=list, max_length=50, description="Items on the page, as just viewed."
+    )
+    context: Context = Field(default_factory=dict)
+    variants: Variants = {}
     explain: Explain = False
 
 
@@ -75,10 +84,10 @@ class SimilarRequest(Request):
     n: N = 10
     recipe: Recipe = "similar"
     filter: FilterExpression | None = None
-    exclude: list[Id] = Field(default=[], max_length=1_000, description="Items not to return.")
-    context: Context = {}
+    exclude: list[Id] = Field(default_factory=list, max_length=1_000, description="Items not to return.")
+    context: Context = Field(default_factory=dict)
     explain: Explain = False
-    why_not: WhyNot = []
+    why_not: WhyNot = Field(default_factory=list)
 
 
 class ZoneRequest(Request):
@@ -95,11 +104,11 @@ class ZonesRequest(Request):
 
     user_id: Id = Field(examples=["1"])
     zones: list[ZoneRequest] = Field(min_length=1, max_length=20, description="In the order in which they choose.")
-    exclude: list[Id] = Field(default=[], max_length=1_000, description="Items not to return.")
+    exclude: list[Id] = Field(default_factory=list, max_length=1_000, description="Items not to return.")
     context_items: list[Id] = Field(
         default=[], max_length=50, description="Items on the page: they count as just viewed, and are not returned."
     )
-    context: Context = {}
+    context: Context = Field(default_factory=dict)
     explain: Explain = False
 
 

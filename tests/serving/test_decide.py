@@ -145,6 +145,27 @@ def test_an_experiment_changes_the_campaigns_that_are_seen_and_can_be_overridden
     assert message == "The experiment 'visible' has no variant 'new'; it has without, with."
 
 
+def test_an_experiment_between_recipes_ranks_each_side_its_own_way_and_is_on_record(client: TestClient) -> None:
+    variants = {"control": {}, "discovery": {"recipe": "discover"}}
+    put(client, "ranker", {"recipe": "for_you", "variants": variants}, "experiments")
+    answers = {}
+    for i in range(30):
+        answer = client.post("/v1/recommend", json={"user_id": f"user-{i}", "n": 1}).json()
+        answers[f"user-{i}"] = answer["ranking_id"]
+    deadline = time.monotonic() + 10
+    sides: dict[str, str] = {}
+    while len(sides) < 30 and time.monotonic() < deadline:
+        logged = {user: client.get(f"/v1/decisions/{name}") for user, name in answers.items()}
+        sides = {user: one.json()["variants"]["ranker"] for user, one in logged.items() if one.status_code == 200}
+    assert set(sides.values()) == {"control", "discovery"}
+    for user, ranking_id in answers.items():
+        used = client.get(f"/v1/rankings/{ranking_id}").json()["request"]["recipe"]
+        assert used == {"control": "for_you", "discovery": "discover"}[sides[user]]
+    forced = client.post("/v1/recommend", json={"user_id": "user-1", "variants": {"ranker": "discovery"}}).json()
+    assert client.get(f"/v1/decisions/{forced['ranking_id']}").status_code == 404
+    client.delete("/v1/experiments/ranker")
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -189,6 +210,13 @@ def test_a_bad_request_is_refused(client: TestClient, asked: dict[str, Any], sta
     answer = client.post("/v1/decide", json=asked)
     assert answer.status_code == status
     assert answer.json()["error"]["message"]
+
+
+def test_content_is_decided_for_before_any_bundle_is_promoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ATTUNE_VAR", str(tmp_path))
+    with TestClient(app) as client:
+        put(client, "early", BANNER | {"audience": "visits = 0"})
+        assert decide(client, "home")["campaign"] == "early"
 
 
 def test_names_and_decisions_that_do_not_exist_are_not_found(client: TestClient) -> None:
