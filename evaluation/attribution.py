@@ -8,6 +8,7 @@ final once the window is over.
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Final, Literal
 
 import polars as pl
@@ -126,3 +127,20 @@ def _reward(goal: Goal) -> pl.Expr:
         lost = (pl.col("event_type") == UNSUBSCRIBE).any().cast(pl.Float64)
         return pl.col("event_type").is_in(OPENS).any().cast(pl.Float64) - goal.unsubscribe_cost * lost
     return pl.lit(1.0)
+
+
+def outcomes_in(path: Path) -> pl.DataFrame:
+    """Return the events in a Parquet file of the log that name a decision, or may be what one has earned.
+
+    Columns as in ``OUTCOMES``; ``decision_id`` is the decision's or else the ranking's.
+    """
+    rows = pl.scan_parquet(path, hive_partitioning=False)
+    there = rows.collect_schema().names()  # files of earlier versions lack the later columns
+    named = pl.coalesce([pl.col(name) for name in ("decision_id", "ranking_id") if name in there])
+    return (
+        rows.with_columns(decision_id=named, timestamp_us=pl.col("timestamp").dt.epoch("us"))
+        .filter(pl.col("decision_id").is_not_null() | pl.col("event_type").is_in(OUTCOME_TYPES))
+        .select(OUTCOMES.names())
+        .cast(OUTCOMES)
+        .collect()
+    )

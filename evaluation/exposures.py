@@ -15,7 +15,7 @@ import pandas as pd
 import polars as pl
 
 from evaluation.ab_test.design import Design
-from evaluation.attribution import CLICKS, DECISIONS, OUTCOME_TYPES, OUTCOMES, PURCHASE, Goal, earned
+from evaluation.attribution import CLICKS, DECISIONS, OUTCOMES, PURCHASE, Goal, earned, outcomes_in
 from evaluation.off_policy.files import Question
 from features.database import open_database
 from features.decision_log import DecisionLog, microseconds
@@ -221,23 +221,6 @@ def question_of(subject: Subject, given: Mapping[str, Any]) -> Question:
         "context": subject.context,
     }
     return Question.of(ours | {name: value for name, value in given.items() if value}, "The command line")
-
-
-def outcomes_in(path: Path) -> pl.DataFrame:
-    """Return the events in a Parquet file of the log that name a decision, or may be what one has earned.
-
-    Columns as in ``OUTCOMES``; ``decision_id`` is the decision's or else the ranking's.
-    """
-    rows = pl.scan_parquet(path, hive_partitioning=False)
-    there = rows.collect_schema().names()  # files of earlier versions lack the later columns
-    named = pl.coalesce([pl.col(name) for name in ("decision_id", "ranking_id") if name in there])
-    return (
-        rows.with_columns(decision_id=named, timestamp_us=pl.col("timestamp").dt.epoch("us"))
-        .filter(pl.col("decision_id").is_not_null() | pl.col("event_type").is_in(OUTCOME_TYPES))
-        .select(OUTCOMES.names())
-        .cast(OUTCOMES)
-        .collect()
-    )
 
 
 _DECIDED: Final = pl.Schema(

@@ -17,8 +17,7 @@ from typing import Final
 
 import polars as pl
 
-from evaluation.attribution import CLICKS, OUTCOME_TYPES, OUTCOMES, earned
-from evaluation.exposures import outcomes_in
+from evaluation.attribution import CLICKS, OUTCOME_TYPES, OUTCOMES, earned, outcomes_in
 from features.database import open_database, transaction
 from features.decision_log import DecisionLog
 from features.errors import Corrupt
