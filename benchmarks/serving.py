@@ -196,8 +196,8 @@ def main(
     Console().print(table)
     Console().print(
         f"{figures['times_baseline']:.1f} times FastAPI + implicit; {figures['share_of_empty']:.2f} of an empty"
-        f" handler; ten times the items take {figures['million_ratio']:.2f} times as long. At half load ({calm['rps']:,.0f}/s):"
-        f" p50 {calm['p50_ms']:.1f} ms, p99 {calm['p99_ms']:.1f} ms."
+        f" handler; ten times the items take {figures['million_ratio']:.2f} times as long. At half load"
+        f" ({calm['rps']:,.0f}/s): p50 {calm['p50_ms']:.1f} ms, p99 {calm['p99_ms']:.1f} ms."
     )
     if out:
         out.write_text(json.dumps(figures, indent=2), encoding="utf-8")

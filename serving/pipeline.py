@@ -67,10 +67,20 @@ class Tier:
     Attributes:
         sources: Each with its settings.
         ranker: What scores the items in place of the sources.
+        names: The first parts of a score: the ranker's, or one for each source.
+        weights: float64; what the best item of each source gets.
     """
 
     sources: tuple[tuple[Source, SourceSettings], ...]
-    ranker: Scorer | None = None
+    ranker: Scorer | None
+    names: tuple[str, ...]
+    weights: Doubles
+
+    @classmethod
+    def of(cls, sources: tuple[tuple[Source, SourceSettings], ...], ranker: Scorer | None = None) -> Tier:
+        """Return the tier of ``sources``, scored by ``ranker`` if there is one."""
+        names = (ranker.name,) if ranker else tuple(settings.label for _, settings in sources)
+        return cls(sources, ranker, names, np.array([settings.weight for _, settings in sources], np.float64))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,7 +110,8 @@ class Plan:
 
     recipe: Recipe
     tiers: tuple[Tier, ...]
-    boosters: tuple[tuple[str, Booster], ...]
+    boosters: tuple[Booster, ...]
+    booster_names: tuple[str, ...]
     caps: Caps | None
 
 
@@ -125,6 +136,11 @@ class Asked:
     buried: IntArray
     taken: IntArray = field(default_factory=lambda: _NO_ITEMS)
     _known: dict[tuple[str, float | None], Known] = field(default_factory=dict)
+
+    @property
+    def shuffled(self) -> bool:
+        """Whether chance is a part of the scores."""
+        return self.rng is not None and self.plan.recipe.shuffle > 0
 
     def known(self, settings: SourceSettings, catalog: LiveCatalog) -> Known:
         """Return what a source is told; sources of the same anchor are told the same."""
@@ -172,7 +188,8 @@ class Pipeline:
         plan = Plan(
             recipe,
             self._tiers(recipe),
-            tuple((name, booster) for name, booster in boosters if booster is not None),
+            tuple(booster for _, booster in boosters if booster is not None),
+            tuple(name for name, booster in boosters if booster is not None),
             Caps(self.bundle.catalog, dimensions) if dimensions else None,
         )
         if len(self._plans) >= PLANS_KEPT:
@@ -264,7 +281,7 @@ class Pipeline:
             elif item in asked.buried:
                 answers.append("The recipe buries it.")
             elif row < 0 or base[row] <= 0:
-                answers.append(f"None of {self._names(tier)} proposes it for this history.")
+                answers.append(f"None of {', '.join(tier.names)} proposes it for this history.")
             elif asked.plan.caps and (reason := asked.plan.caps.reason(ranking.items, item)):
                 answers.append(f"It is {reason}.")
             else:
@@ -290,10 +307,10 @@ class Pipeline:
         if recipe.ranker is not None:
             name = self.bundle.manifest.model if recipe.ranker == MODEL else recipe.ranker
             if name in self.bundle.scorers:
-                tiers.append(Tier(sources, self.bundle.scorers[name]))
+                tiers.append(Tier.of(sources, self.bundle.scorers[name]))
         elif sources:
-            tiers.append(Tier(sources))
-        return (*tiers, *(Tier((one,)) for one in self._sources(recipe.fallbacks)))
+            tiers.append(Tier.of(sources))
+        return (*tiers, *(Tier.of((one,)) for one in self._sources(recipe.fallbacks)))
 
     def _sources(self, settings: Sequence[SourceSettings]) -> tuple[tuple[Source, SourceSettings], ...]:
         found = ((source_of(one, self.bundle, self.catalog.find), one) for one in settings)
@@ -358,40 +375,34 @@ class Pipeline:
         if not len(rows):
             return None
         parts, items = pool.parts(rows), pool.items[rows].copy()
-        names = tuple(self._part_names(asked, tier))
-        if tier.ranker is not None:
-            scorers = (tier.ranker.name,) * len(rows)
-        else:
-            strongest = np.argmax(parts[:, : len(tier.sources)], axis=1).tolist()
-            scorers = tuple(tier.sources[at][1].label for at in strongest)
+        strongest = parts[:, : len(tier.names)].argmax(axis=1).tolist()
+        scorers = tuple([tier.names[at] for at in strongest])
+        names = tier.names + asked.plan.booster_names + ((SHUFFLE,) if asked.shuffled else ())
         return Placed(tier, items, total[rows], parts, names, scorers)
 
     def _scored(self, asked: Asked, tier: Tier, pinned: IntArray, wanted: int) -> tuple[Pool, Doubles, Doubles]:
         """Return the items in the running for ``tier``, what its sources or its ranker give each, and its score."""
         query, plan = asked.query, asked.plan
-        n_base = 1 if tier.ranker is not None else len(tier.sources)
-        n_parts = n_base + len(plan.boosters) + (asked.rng is not None and plan.recipe.shuffle > 0)
+        n_base = len(tier.names)
+        n_parts = n_base + len(plan.boosters) + asked.shuffled
         pool = self._pool.cleared(n_parts, None if query.only is None else _distinct(query.only))
         if tier.ranker is not None:
             self._rank_by(asked, tier, pinned, wanted, pool)
         else:
-            knowns = [asked.known(settings, self.catalog) for _, settings in tier.sources]
             times = max(1, wanted // (query.n + SPARE_CANDIDATES))
-            for known, (source, settings) in zip(knowns, tier.sources, strict=True):
-                source.propose(known, pool, settings.candidates * times)
+            for source, settings in tier.sources:
+                source.propose(asked.known(settings, self.catalog), pool, settings.candidates * times)
             pool.add(pinned)
             for part, (source, settings) in enumerate(tier.sources):
-                source.score(knowns[part], pool, part)
-                _scale(pool.part(part), settings.weight)
-        base = pool.part(0).copy()
-        for part in range(1, n_base):
-            base += pool.part(part)
+                source.score(asked.known(settings, self.catalog), pool, part)
+            pool.scale(tier.weights)
+        base = pool.totals(n_base)
         items = pool.items
-        for part, (_, booster) in enumerate(plan.boosters, n_base):
+        for part, booster in enumerate(plan.boosters, n_base):
             pool.part(part)[:] = booster(items, asked.history, query.values, query.now)
-        if asked.rng is not None and plan.recipe.shuffle:
+        if asked.shuffled:
             pool.part(n_parts - 1)[:] = gumbel(plan.recipe.shuffle, len(items), np.random.default_rng(query.seed))
-        return pool, base, pool.totals() if n_parts > n_base else base
+        return pool, base, pool.totals(n_parts) if n_parts > n_base else base
 
     def _rank_by(self, asked: Asked, tier: Tier, pinned: IntArray, wanted: int, pool: Pool) -> None:
         """Put what passes the filters of what the sources, or the ranker, propose into the running, scored by it."""
@@ -531,18 +542,9 @@ class Pipeline:
                 why += f"; {len(beyond)} would be more than {most}"
             rest = rest[: len(rest) - len(beyond)]
         if len(rest):
-            names = ", ".join(self._names(tier) for tier in asked.plan.tiers)
+            names = ", ".join(", ".join(tier.names) for tier in asked.plan.tiers)
             why += f", and of the others none scores above 0 for this history ({names})"
         return f"{n} of {query.n} items: {why}."
-
-    def _part_names(self, asked: Asked, tier: Tier) -> list[str]:
-        base = [tier.ranker.name] if tier.ranker is not None else [settings.label for _, settings in tier.sources]
-        shuffled = [SHUFFLE] if asked.rng is not None and asked.plan.recipe.shuffle else []
-        return [*base, *(name for name, _ in asked.plan.boosters), *shuffled]
-
-    @staticmethod
-    def _names(tier: Tier) -> str:
-        return tier.ranker.name if tier.ranker else ", ".join(settings.label for _, settings in tier.sources)
 
     def _history(self, query: Query) -> History:
         """Return what the scorers are told: what happened to items of the bundle, those on the page viewed now."""
@@ -566,14 +568,6 @@ def _distinct(items: IntArray) -> IntArray:
 
 def _those(items: IntArray, only: IntArray | None) -> IntArray:
     return items if only is None else items[np.isin(items, only)]
-
-
-def _scale(scores: Doubles, weight: float) -> None:
-    """Give the best of ``scores`` the ``weight``, and the others less in proportion; what is below 0 counts as 0."""
-    np.maximum(scores, 0, out=scores)
-    best = scores.max(initial=0.0)
-    if best > 0:
-        scores *= weight / best
 
 
 def _split(names: tuple[str, ...], values: tuple[float, ...], row: dict[str, float]) -> dict[str, float]:

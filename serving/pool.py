@@ -57,12 +57,13 @@ class Pool:
         """Return what each part gives the items at ``rows``; shape (len(rows), parts)."""
         return np.ascontiguousarray(self._parts[: self.n_parts, rows].T)
 
-    def totals(self) -> Doubles:
-        """Return the sum of the parts of each item, added up in order of the parts."""
-        total = np.zeros(self._n)
-        for number in range(self.n_parts):
-            total += self._parts[number, : self._n]
-        return total
+    def scale(self, weights: Doubles) -> None:
+        """Give the best item of each of the first parts its weight, the others less in proportion; below 0 counts 0."""
+        _scale(self._parts, self._n, weights)
+
+    def totals(self, n_parts: int) -> Doubles:
+        """Return the sum of the first ``n_parts`` parts of each item, added up in their order."""
+        return _totals(self._parts, self._n, n_parts)
 
     def add(self, items: IntArray) -> None:
         """Put ``items`` into the running; those that are already stay, and a closed pool takes no more."""
@@ -173,6 +174,27 @@ def _tie(slots, items, parts, n, number, anchors, weight, indptr, indices, stren
                 slots[slot] = n
             parts[number, row] += np.float64(weight[k]) * strength[at]
     return n
+
+
+@njit((_PARTS, LONG, DOUBLES), cache=True)
+def _scale(parts, n, weights):  # type: ignore[no-untyped-def]
+    for part in range(len(weights)):
+        best = 0.0
+        for row in range(n):
+            if parts[part, row] > best:
+                best = parts[part, row]
+        factor = weights[part] / best if best > 0 else 0.0
+        for row in range(n):
+            parts[part, row] = max(parts[part, row], 0.0) * factor
+
+
+@njit((_PARTS, LONG, LONG), cache=True)
+def _totals(parts, n, n_parts):  # type: ignore[no-untyped-def]
+    total = np.zeros(n)
+    for part in range(n_parts):
+        for row in range(n):
+            total[row] += parts[part, row]
+    return total
 
 
 @njit((_ITEMS, _PARTS, LONG, LONG, _SLOTS, _ITEMS, _PARTS), cache=True)

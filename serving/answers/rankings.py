@@ -129,7 +129,7 @@ def answer(pipeline: Pipeline, cards: Cards, made: Made, explain: bool = False, 
     ranking, catalog = made.ranking, pipeline.catalog
     items = ranking.items.tolist()
     lines = zip(cards.of(items), ranking.scores.tolist(), ranking.scorers, strict=True)
-    rows = [f'{{{card}, "score": {score!r}, "scorer": "{scorer}"' for card, score, scorer in lines]
+    rows = [f'{{{card.json}, "score": {score!r}, "scorer": "{scorer}"' for card, score, scorer in lines]
     if explain:
         rows = [f"{row}, {more}" for row, more in zip(rows, _explained(pipeline, made), strict=True)]
     parts = [
@@ -156,7 +156,7 @@ def answer(pipeline: Pipeline, cards: Cards, made: Made, explain: bool = False, 
     return f"{{{', '.join(parts)}}}"
 
 
-def logged(pipeline: Pipeline, made: Made, kind: str, request: wire.Request) -> LoggedRanking:
+def logged(pipeline: Pipeline, cards: Cards, made: Made, kind: str, request: wire.Request) -> LoggedRanking:
     """Return what to keep of a ranking: everything that it takes to make it again."""
     ranking, visitor, known = made.ranking, made.visitor, made.query.values
     explored = ranking.explored
@@ -172,7 +172,7 @@ def logged(pipeline: Pipeline, made: Made, kind: str, request: wire.Request) -> 
         profile_version=0 if visitor is None else visitor.version,
         history=made.query.history,
         known=known.asked if isinstance(known, Known) else dict(known),
-        items=[pipeline.catalog.id(item) for item in ranking.items.tolist()],
+        items=[card.item_id for card in cards.of(ranking.items.tolist())],
         scores=ranking.scores.tolist(),
         explored=None if explored is None else (explored.place, explored.drawn, explored.probability),
     )
