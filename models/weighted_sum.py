@@ -78,6 +78,7 @@ class WeightedSum(Scorer):
         """Return the ``n`` items of the largest sums."""
         total, changed = self._total(history, now)
         if not self.config.repeats:
+            total = total.copy()
             total[history.item] = 0
         return self._best(total, changed, n)[0]
 
@@ -101,6 +102,14 @@ class WeightedSum(Scorer):
 
     def _total(self, history: History, now: datetime) -> tuple[Scores, IntArray | None]:
         """Return the sum for every item, and the items for which it is not ``_same``; None where that may be all."""
+        # Candidates and columns are asked for one after the other: what was found last for this very history is kept.
+        latest = self.__dict__.get("_latest")
+        if latest is None or latest[0] is not history or latest[1] != now:
+            latest = self.__dict__["_latest"] = (history, now, self._added_up(history, now))
+        found: tuple[Scores, IntArray | None] = latest[2]
+        return found
+
+    def _added_up(self, history: History, now: datetime) -> tuple[Scores, IntArray | None]:
         total = self._same[0].copy()
         tied, whole = [_NO_ITEMS], False
         for name, weight in self.config.weights.items():

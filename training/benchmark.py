@@ -57,8 +57,6 @@ QUESTIONS_TIMED: Final = 500
 QUESTIONS_FOR_SUM: Final = 4_000
 CANDIDATES_FOR_SUM: Final = 60
 """So many each part proposes where it is learned what each counts in their sum."""
-CANDIDATES: Final = 100
-"""So many the sum proposes."""
 LESSON_QUESTIONS: Final = 60_000
 SHARE_UNTIL_TREES: Final = 0.7
 """Share of the budget after which lessons end."""
@@ -139,7 +137,7 @@ class Benchmark:
         validation, repeats = self._snapshot(self._plan.validation.known), self._plan.repeats
         choices = self._choices(validation, rng)
         settings, lessons = self._lessons({name: choice.settings for name, choice in choices.items()}, rng)
-        counts = _counts(settings)
+        counts = self._counts(settings)
         parts = fitted(validation, settings, self._seed)
         questions = self._plan.validation.questions.sample(QUESTIONS_TOGETHER, rng)
         with self._task("Ask the validation", len(questions)) as advance:
@@ -290,22 +288,30 @@ class Benchmark:
         for number, stage in enumerate(stages, 1):
             if lessons and monotonic() > self._start_s + until_s:
                 break
+            began_s = monotonic()
             parts = fitted(self._snapshot(stage.known), settings, self._seed)
             if WeightedSum.name not in settings:
                 questions = stage.questions.sample(QUESTIONS_FOR_SUM, rng)
+                answering = {name: part for name, part in parts.items() if PARTS[name].start}
                 with self._task("Weigh the parts", None):
-                    weights = sum_of(parts, dict.fromkeys(parts, CANDIDATES_FOR_SUM), questions, repeats)
+                    weights = sum_of(answering, dict.fromkeys(answering, CANDIDATES_FOR_SUM), questions, repeats)
                 found = WeightedSumSettings(weights=weights, n_items=len(self._whole.items), repeats=repeats)
                 settings = {**settings, WeightedSum.name: found}
                 parts[WeightedSum.name] = WeightedSum.from_arrays(found, {}, parts)
             wanted = min(len(stage.questions), int(LESSON_QUESTIONS * len(stage.questions) / total) + 1)
             questions = stage.questions.those(rng.permutation(len(stage.questions))[:wanted])
             now_s = monotonic()
-            end_s = now_s + max(0.0, self._start_s + until_s - now_s) / (len(stages) - number + 1)
+            left_s = self._start_s + until_s - now_s
+            # Few stages of many questions are better than many of few: to fit takes longer than to ask.
+            end_s = now_s + max(now_s - began_s, left_s / (len(stages) - number + 1))
             with self._task("Replay lessons", wanted) as advance:
-                found_here = lessons_of(parts, _counts(settings), questions, repeats, end_s, advance)
+                found_here = lessons_of(parts, self._counts(settings), questions, repeats, end_s, advance)
             lessons.append(found_here.telling())
         return settings, Lessons.together(lessons)
+
+    def _counts(self, settings: Mapping[str, Settings]) -> dict[str, int]:
+        """Return how many candidates each part proposes: the sum knows what all others would."""
+        return dict.fromkeys(settings, 0) | {WeightedSum.name: self._plan.candidates}
 
     def _snapshot(self, known: Interactions) -> Snapshot:
         # Ages are counted from where knowledge ends, so that columns mean in lessons what they mean in the test.
@@ -362,6 +368,7 @@ def benchmark(
         if studies.run is not None:
             studies.run.metrics({name.replace("@", "_"): value for name, value in metrics.items()})
     return {
+        "dataset": folder.resolve().name,
         "protocol": protocol.value,
         "metrics": metrics,
         "variants": variants,
@@ -377,11 +384,6 @@ def benchmark(
 
 def _query(questions: Questions, number: int, places: int) -> Query:
     return Query(questions.histories.of(number), questions.asked_at(number), n=places, recipe=RECIPE)
-
-
-def _counts(settings: Mapping[str, Settings]) -> dict[str, int]:
-    """Return how many candidates each part proposes: the sum knows what all others would."""
-    return dict.fromkeys(settings, 0) | {WeightedSum.name: CANDIDATES}
 
 
 def _shares(blend: Blend, questions: Questions, repeats: bool) -> dict[str, float]:

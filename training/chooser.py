@@ -162,6 +162,7 @@ def _item_to_item(trial: BaseTrial, data: Data) -> Settings:
         recent_items=1000,
         own_exponent=trial.suggest_float("own_exponent", 0.3, 1.0),
         neighbour_exponent=trial.suggest_float("neighbour_exponent", 0.0, 0.6),
+        length_exponent=trial.suggest_float("length_exponent", 0.0, 1.2),
     )
 
 
@@ -237,7 +238,7 @@ def _popularity(trial: BaseTrial, data: Data) -> Settings:
 
 
 def _demand(trial: BaseTrial, data: Data) -> Settings:
-    return DemandSettings(window_days=data.span_days * trial.suggest_float("window_spans", 0.001, 0.3, log=True))
+    return DemandSettings(window_days=max(1.0, data.span_days / 100))
 
 
 def _buy_again(trial: BaseTrial, data: Data) -> Settings:
@@ -286,7 +287,7 @@ PARTS: Final[dict[str, Part]] = {
     ItemToItem.name: Part(
         ItemToItem.fit,
         _item_to_item,
-        {"own_exponent": 0.7, "neighbour_exponent": 0.3},
+        {"own_exponent": 0.5, "neighbour_exponent": 0.3, "length_exponent": 0.8},
         lambda data: not data.ordered,
     ),
     Walks.name: Part(Walks.fit, _walks, _WALKS, lambda data: data.ordered),
@@ -307,7 +308,7 @@ PARTS: Final[dict[str, Part]] = {
     BuyAgain.name: Part(BuyAgain.fit, _buy_again, {"half_life_days": 60.0}, lambda data: data.dated),
     Affinity.name: Part(Affinity.fit, _affinity, {"half_life_days": 60.0}, lambda data: data.dated and data.described),
     Popularity.name: Part(Popularity.fit, _popularity, {"spans": 0.1}),
-    Demand.name: Part(Demand.fit, _demand, {"window_spans": 0.015}, lambda data: data.timed),
+    Demand.name: Part(Demand.fit, _demand, {}, lambda data: data.timed),
     HistoryShape.name: Part(HistoryShape.fit, lambda trial, data: HistoryShapeSettings(), {}),
 }
 """What a blend may be made of, by name."""
@@ -317,7 +318,13 @@ STEP_DAYS: Final = 1 / 86_400
 
 BLENDS: Final = tuple(
     BlendSettings(
-        objective="lambdarank", candidates={}, leaves=leaves, trees=trees, least_rows=least, learning_rate=0.05
+        objective="lambdarank",
+        candidates={},
+        leaves=leaves,
+        trees=trees,
+        least_rows=least,
+        learning_rate=0.05,
+        threads=2,
     )
     for leaves, trees, least in ((15, 200, 200), (31, 150, 500))
 )

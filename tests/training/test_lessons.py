@@ -1,0 +1,131 @@
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from evaluation.ranking_metrics import ndcg
+from features.interactions import COLUMNS, History, IntArray, Interactions
+from features.settings import Settings
+from models.scorer import Scorer, Scores, best_first
+from training import lessons
+from training.datasets import Questions
+from training.lessons import Lessons, lessons_of, sum_of
+
+N_ITEMS = 6
+
+
+@dataclass(frozen=True)
+class Fixed(Scorer):
+    """Scores each item the same for everybody."""
+
+    name = "fixed"
+    config: Settings
+    every: Scores
+
+    def scores(self, history: History, items: IntArray, now: datetime) -> Scores:
+        return self.every[items]
+
+    def candidates(self, history: History, n: int, now: datetime) -> IntArray:
+        return best_first(np.arange(N_ITEMS, dtype=np.int32), self.every, n)
+
+
+def fixed(*scores: float) -> Fixed:
+    return Fixed(Settings(), np.array(scores, np.float32))
+
+
+def questions(*asked: tuple[list[int], list[int]]) -> Questions:
+    """Return one question for each history and what was chosen after it."""
+    item = np.array([one for history, _ in asked for one in history], np.int32)
+    rows = {name: np.zeros(len(item), dtype) for name, dtype in COLUMNS.items()} | {"item": item}
+    indptr = np.concatenate([[0], np.cumsum([len(history) for history, _ in asked])]).astype(np.int64)
+    relevant = np.zeros((len(asked), N_ITEMS), np.int8)
+    for number, (_, right) in enumerate(asked):
+        relevant[number, right] = 1
+    return Questions(Interactions(indptr, History(**rows)), sparse.csr_matrix(relevant))
+
+
+def columns(*values: float) -> np.ndarray:
+    return np.array(values, np.float32)[:, np.newaxis]
+
+
+def test_candidates_are_what_is_proposed_without_the_history_and_ascending() -> None:
+    parts: dict[str, Scorer] = {"fixed": fixed(6, 5, 4, 3, 2, 1)}
+
+    found = lessons_of(parts, {"fixed": 4}, questions(([0], [2]), ([5], [1, 4])), repeats=False)
+
+    assert found.columns.ravel().tolist() == [5, 4, 3, 6, 5, 4, 3]
+    assert found.right.tolist() == [False, True, False, False, True, False, False]
+    assert found.list_lengths.tolist() == [3, 4]
+    assert found.relevant.tolist() == [1, 2]
+
+
+def test_where_repeats_are_answers_the_history_stays_in_the_running() -> None:
+    found = lessons_of({"fixed": fixed(6, 5, 4, 3, 2, 1)}, {"fixed": 2}, questions(([0], [0])), repeats=True)
+
+    assert found.right.tolist() == [True, False]
+
+
+def test_a_part_that_proposes_nothing_tells_what_it_knows_all_the_same() -> None:
+    parts: dict[str, Scorer] = {"fixed": fixed(6, 5, 4, 3, 2, 1), "other": fixed(1, 2, 3, 4, 5, 6)}
+
+    found = lessons_of(parts, {"fixed": 2, "other": 0}, questions(([5], [0])), repeats=False)
+
+    assert found.columns.tolist() == [[6, 1], [5, 2]]
+
+
+def test_when_time_is_up_the_other_questions_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lessons, "FEWEST_QUESTIONS", 2)
+    asked = questions(*[([0], [1])] * 5)
+
+    found = lessons_of({"fixed": fixed(6, 5, 4, 3, 2, 1)}, {"fixed": 3}, asked, False, until_s=0.0)
+
+    assert len(found.list_lengths) == len(found.relevant) == 2
+
+
+def test_lists_without_a_right_one_or_without_a_wrong_one_teach_nothing() -> None:
+    found = Lessons(
+        columns(1, 2, 3, 4, 5, 6),
+        np.array([False, False, True, False, True, True]),
+        np.array([2, 2, 2]),
+        np.array([1, 1, 2]),
+    ).telling()
+
+    assert found.columns.ravel().tolist() == [3, 4]
+    assert (found.list_lengths.tolist(), found.relevant.tolist()) == ([2], [1])
+
+
+def test_an_order_is_judged_by_the_places_of_the_right_ones_and_by_what_no_candidate_was() -> None:
+    # The first list has its right one on place 2; the second has one of two on place 1, the other is no candidate.
+    asked = Lessons(
+        columns(0, 0, 0, 0, 0),
+        np.array([False, True, False, True, False]),
+        np.array([3, 2]),
+        np.array([1, 2]),
+    )
+
+    judged = asked.judged(np.array([3, 2, 1, 9, 8], np.float32), 2)
+
+    assert judged.hit.tolist() == [[False, True], [True, False]]
+    assert ndcg(judged, 2).tolist() == pytest.approx([1 / np.log2(3), 1 / (1 + 1 / np.log2(3))])
+
+
+def test_a_list_shorter_than_the_places_is_judged_as_far_as_it_goes() -> None:
+    asked = Lessons(columns(0), np.array([True]), np.array([1, 0]), np.array([1, 1]))
+
+    assert asked.judged(np.array([1], np.float32), 3).hit.tolist() == [[True, False, False], [False, False, False]]
+
+
+def test_in_the_sum_the_part_that_tells_counts_most_and_one_that_scores_nothing_is_left_out() -> None:
+    parts: dict[str, Scorer] = {
+        "right": fixed(1, 1, 1, 1, 9, 0),
+        "wrong": fixed(9, 1, 1, 1, 1, 0),
+        "silent": fixed(*[0] * 6),
+    }
+
+    weights = sum_of(parts, dict.fromkeys(parts, 5), questions(*[([5], [4])] * 20), repeats=False)
+
+    assert set(weights) == {"right", "wrong"}
+    assert weights["right"] > 1
+    assert weights["wrong"] == lessons.LEAST_WEIGHT
