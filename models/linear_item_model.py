@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import ClassVar, Final, Self
 
 import numpy as np
 from numba import njit
@@ -12,8 +12,11 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from scipy import sparse
 
 from features.snapshot import Snapshot
-from models.neighbours import NeighbourScorer, NeighbourSettings, kept, strongest
+from models.neighbours import NeighbourScorer, NeighbourSettings, kept, strongest, strongest_products
 from models.scorer import event_weights
+
+LONGEST_ROW: Final = 1500
+"""Of the company of an item so much counts, the most frequent: of a popular one it would be nearly all items."""
 
 
 class LinearItemModelSettings(NeighbourSettings):
@@ -69,13 +72,15 @@ def coefficients(
 
     The rows of column ``j`` are the ``predictors`` largest of ``past_future[:, j] / sqrt(diag(past_past))``.
     """
-    by_target = past_future.T.tocsr().astype(np.float64)
+    by_target = past_future.T.tocsr()
     norm = np.sqrt(np.maximum(past_past.diagonal(), 1e-6))
-    relevance = sparse.csr_matrix(by_target @ sparse.diags(1 / norm))
+    relevance = by_target.copy()
+    relevance.data = relevance.data / norm[relevance.indices]
     if not repeats:
-        relevance = relevance - sparse.diags(relevance.diagonal())
-    chosen = kept(relevance.tocsr(), predictors)
-    gram = past_past.tocsr().astype(np.float64)
+        target = np.repeat(np.arange(relevance.shape[0]), np.diff(relevance.indptr))
+        relevance.data[relevance.indices == target] = 0
+    chosen = kept(relevance, predictors)
+    gram = past_past.tocsr()
     values = _solved(
         *(gram.indptr.astype(np.int64), gram.indices, gram.data),
         *(chosen.indptr.astype(np.int64), chosen.indices),
@@ -92,8 +97,9 @@ def moments(snapshot: Snapshot, config: LinearItemModelSettings) -> tuple[sparse
         chose = snapshot.matrix("combined").astype(np.float32, copy=True)
         chose.data[:] = 1
         length = np.maximum(np.diff(chose.indptr), 1)
-        together = (chose.T @ sparse.diags(length**-config.length_exponent, dtype=np.float32) @ chose).tocsr()
-        return together, together
+        weighed = (chose.T @ sparse.diags(length**-config.length_exponent, dtype=np.float32)).tocsr()
+        together = strongest_products(weighed, chose, LONGEST_ROW)
+        return together, together.T
     shape = (n_items, n_items)
     indptr, item = snapshot.interactions.indptr, np.ascontiguousarray(snapshot.interactions.all.item)
     length = np.minimum(np.diff(indptr), config.history_interactions)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -106,6 +106,8 @@ def read(folder: Path, protocol: Protocol, ids_only: bool, workshop: Path, rng: 
     main = "interactions.parquet" if protocol is Protocol.LEAVE_ONE_OUT else "train.parquet"
     rows = _table(folder / main, person, "item_id").rename({person: "user_id"})
     timed, test = _has_times(rows), None
+    if protocol is Protocol.SESSIONS and timed:
+        rows = rows.sort(pl.col("timestamp").min().over("user_id"), maintain_order=True)
     if protocol is Protocol.SPLIT:
         test = _table(folder / "test.parquet", "user_id", "item_id")
     elif protocol is Protocol.SESSIONS:
@@ -128,7 +130,7 @@ def read(folder: Path, protocol: Protocol, ids_only: bool, workshop: Path, rng: 
         return Dataset(snapshot, None, timed)
     known = item_code.with_columns(item=pl.Series(snapshot.items.indices(item_code["code"]), dtype=pl.Int32))
     if protocol is Protocol.SESSIONS:
-        return Dataset(snapshot, _next_item_questions(test, known, len(snapshot.items)), timed)
+        return Dataset(snapshot, _next_item_questions(test, known, snapshot), timed)
     return Dataset(snapshot, _split_questions(test, known, user_code, snapshot), timed)
 
 
@@ -263,16 +265,18 @@ def _catalog(items: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _next_item_questions(test: pl.DataFrame, items: pl.DataFrame, n_items: int) -> Questions:
+def _next_item_questions(test: pl.DataFrame, items: pl.DataFrame, snapshot: Snapshot) -> Questions:
+    """Return the questions of sessions that all begin where the snapshot ends."""
     code = dict(zip(items["item_id"], items["item"].to_list(), strict=True))
     prefixes = [[code[name] for name in prefix if name in code] for prefix in test["prefix"].to_list()]
     target = [code.get(name, -1) for name in test["target"].to_list()]
     indptr = np.concatenate([[0], np.cumsum([len(prefix) for prefix in prefixes])]).astype(np.int64)
     item = np.array([one for prefix in prefixes for one in prefix], np.int32)
-    seconds = int((EPOCH + timedelta(days=36_500)).timestamp()) + np.arange(len(item))
+    end_s = int(snapshot.interactions.all.timestamp_s.max()) + 1
+    seconds = end_s + np.arange(len(item)) - np.repeat(indptr[:-1], np.diff(indptr))
     question = np.arange(len(target))
     known = np.array(target) >= 0
-    relevant = relevance(question[known], np.array(target)[known], len(target), n_items)
+    relevant = relevance(question[known], np.array(target)[known], len(target), len(snapshot.items))
     return Questions(Interactions(indptr, _purchases(item, seconds)), relevant)
 
 

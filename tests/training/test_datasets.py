@@ -136,3 +136,17 @@ def test_a_missing_file_or_column_is_named(tmp_path: Path) -> None:
     (tmp_path / "interactions.parquet").write_text("no parquet")
     with pytest.raises(InvalidInput, match="cannot be read as Parquet"):
         dataset(tmp_path, Protocol.LEAVE_ONE_OUT)
+
+
+def test_sessions_are_in_order_of_time_whatever_the_file_says_and_the_test_begins_after_them(tmp_path: Path) -> None:
+    day = pl.Series([9, 9, 1, 1]).cast(pl.Int64) * 86_400_000_000
+    train = pl.DataFrame({"session_id": ["late", "late", "early", "early"], "item_id": list("abcd")})
+    train.with_columns(timestamp=day.cast(pl.Datetime("us", "UTC"))).write_parquet(tmp_path / "train.parquet")
+    pl.DataFrame({"prefix": [["a", "b"], ["c"]], "target": ["c", "d"]}).write_parquet(tmp_path / "test.parquet")
+
+    data = read(tmp_path, Protocol.SESSIONS, False, tmp_path / "workshop", np.random.default_rng(0))
+
+    times = data.snapshot.interactions.all.timestamp_s
+    assert times[0] < times[2]
+    assert data.test is not None
+    assert data.test.histories.all.timestamp_s.tolist() == [times[3] + 1, times[3] + 2, times[3] + 1]
