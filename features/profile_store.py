@@ -83,6 +83,9 @@ class ProfileStore(Protocol):
     def item_numbers(self, after: int = 0) -> list[tuple[int, str]]:
         """Return number and id of each item whose number is above ``after``, in order."""
 
+    def item_ids(self, numbers: Iterable[int]) -> dict[int, str]:
+        """Return the ids of the items with these numbers."""
+
     def named(self, number: int) -> tuple[str, str]:
         """Return the field and the name that ``number`` stands for in the counts of a profile."""
 
@@ -248,6 +251,11 @@ class SQLiteProfileStore:
         """Return number and id of each item whose number is above ``after``, in order."""
         query = "SELECT number, item_id FROM item_numbers WHERE number > ? ORDER BY number"
         return self._database.execute(query, (after,)).fetchall()
+
+    def item_ids(self, numbers: Iterable[int]) -> dict[int, str]:
+        """Return the ids of the items with these numbers."""
+        find = "SELECT item_id FROM item_numbers WHERE number = ?"
+        return {number: str(self._database.execute(find, (number,)).fetchone()[0]) for number in set(numbers)}
 
     def named(self, number: int) -> tuple[str, str]:
         """Return the field and the name that ``number`` stands for."""
@@ -449,6 +457,11 @@ class MemoryProfileStore:
     def item_numbers(self, after: int = 0) -> list[tuple[int, str]]:
         """Return number and id of each item whose number is above ``after``, in order."""
         return [(number, item_id) for item_id, number in self.numbers.items.items() if number > after]
+
+    def item_ids(self, numbers: Iterable[int]) -> dict[int, str]:
+        """Return the ids of the items with these numbers."""
+        known = dict(self.item_numbers())
+        return {number: known[number] for number in set(numbers)}
 
     def named(self, number: int) -> tuple[str, str]:
         """Return the field and the name that ``number`` stands for."""

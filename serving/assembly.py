@@ -10,12 +10,14 @@ from typing import Final
 from uuid import uuid4
 
 import numpy as np
+from numpy.random import Generator
 
 from features.catalog import Catalog
 from features.database import open_database, transaction
 from features.event_log import EventLog
 from features.layout import Layout
 from features.profile_store import SQLiteProfileStore
+from features.segments import Segments
 from models.bundle import Bundle
 from serving.champion import Champion
 from serving.decisions import Decisions, read_file
@@ -46,6 +48,8 @@ class Assembly:
         decisions: Decides by campaigns and experiments.
         recipes: How rankings are made.
         rankings: What was shown.
+        segments: Named conditions on visitors.
+        rng: Chance.
     """
 
     settings: ServingSettings
@@ -60,6 +64,8 @@ class Assembly:
     decisions: Decisions
     recipes: RecipeBook
     rankings: RankingLog
+    segments: Segments
+    rng: Generator
 
     def moment(self) -> datetime:
         """Return the moment that something arrives in, whether there is a bundle or not."""
@@ -77,6 +83,7 @@ class Assembly:
         settings = ServingSettings.of_environment(environment)
         now = _end_of_histories if settings.clock == "snapshot" else _system_clock
         built_in = Recipes.read(settings.recipes or BUILT_IN)
+        segments = Segments.read(settings.segments) if settings.segments else Segments({})
         layout = Layout(settings.var)
         with (
             closing(open_database(layout.database, any_thread=True)) as database,
@@ -107,6 +114,8 @@ class Assembly:
                     decisions,
                     recipes,
                     rankings,
+                    segments,
+                    rng,
                 )
 
 

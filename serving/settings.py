@@ -21,6 +21,8 @@ class ServingSettings(Settings):
     """Folder of run-time data; see ``Layout``."""
     recipes: Path | None = None
     """File of recipes to use in place of ``recipes.toml``."""
+    segments: Path | None = None
+    """File of named conditions on visitors; see ``SegmentSettings``."""
     campaigns: Path | None = None
     """File of campaigns and experiments that hold beside those of the API; see ``campaigns.toml`` for an example."""
     global_holdout: float = Field(default=0.0, ge=0, lt=1)

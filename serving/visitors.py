@@ -15,7 +15,7 @@ from features.affinities import Taste
 from features.fields import Scalar
 from features.interactions import History, IntArray
 from features.profile_arrays import ITEM
-from features.profile_store import ProfileStore
+from features.profile_store import Person, ProfileStore
 from features.profiles import Profile
 from models.affinity import Affinity
 from models.bundle import Bundle
@@ -104,13 +104,20 @@ class Visitors:
         person = store.person(user_id)
         if not person.identities:
             return self._of_bundle(user_id, now, context or {})
-        profile = person.profile
+        history = self.history(person.profile)
+        values = Values(person.profile, context or {}, now, history, self._affinity)
+        return Visitor(user_id, person.identities, person.profile, person.version, history, values)
+
+    def values(self, person: Person, now: datetime) -> Values:
+        """Return what expressions may ask about ``person``, where there is no request."""
+        return Values(person.profile, {}, now, self.history(person.profile), self._affinity)
+
+    def history(self, profile: Profile) -> History:
+        """Return the interactions of ``profile`` with items of the bundle."""
         items = profile.interactions[:, ITEM]
-        if len(items) and items.max() >= len(self._index_of_number):
-            self._learn_numbers(store)
-        history = profile.history(self._index_of_number, self._codes)
-        values = Values(profile, context or {}, now, history, self._affinity)
-        return Visitor(user_id, person.identities, profile, person.version, history, values)
+        if self._store is not None and len(items) and items.max() >= len(self._index_of_number):
+            self._learn_numbers(self._store)
+        return profile.history(self._index_of_number, self._codes)
 
     def _of_bundle(self, user_id: str, now: datetime, context: Mapping[str, Scalar]) -> Visitor:
         nothing = Profile.empty()

@@ -1,13 +1,19 @@
-"""The visitors that are known."""
+"""The visitors that are known, the organisations they belong to, and the segments."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse, Response
 
+from features import erasure
+from features.layout import Layout
+from features.predicates import predicate
+from features.segments import profile_values, size
 from serving.answers import profiles as answers
+from serving.champion import Served
 from serving.routes.parts import answered, assembly, serving
 from serving.wire import profiles as wire
 from serving.wire.messages import Id
@@ -22,11 +28,75 @@ async def profiles(
     search: Annotated[str, Query(max_length=128, description="How the ids begin.")] = "",
 ) -> Response:
     """Return the known visitors, in the order of their ids."""
-    return answered(answers.profiles(serving(request).pipeline.bundle, search, limit))
+    parts = assembly(request)
+    return answered(answers.profiles(parts.profiles, _served(request), search, limit, parts.moment()))
+
+
+@router.get("/v1/profiles/{user_id:path}/export")
+async def export_profile(request: Request, user_id: Id) -> Response:
+    """Return everything that is known of a person, under all their ids: events, profile, rankings, decisions."""
+    parts = assembly(request)
+    layout = Layout(parts.settings.var)
+    return JSONResponse(await run_in_threadpool(erasure.export, layout, user_id, parts.moment()))
 
 
 @router.get("/v1/profiles/{user_id:path}", response_model=wire.Profile)
 async def profile(request: Request, user_id: Id) -> Response:
     """Return what is known of a visitor."""
-    bundle = serving(request).pipeline.bundle
-    return answered(answers.profile(bundle, user_id, assembly(request).now(bundle)))
+    parts = assembly(request)
+    return answered(answers.profile(parts.profiles, _served(request), parts.segments, user_id, parts.moment()))
+
+
+@router.delete("/v1/profiles/{user_id:path}", response_model=wire.ErasedProfile)
+async def erase_profile(request: Request, user_id: Id) -> Response:
+    """Delete everything about a person, under all their ids: from the log, the profiles and the snapshots."""
+    parts = assembly(request)
+    layout, pseudonym = Layout(parts.settings.var), f"erased-{parts.new_id()}"
+    erased = await run_in_threadpool(erasure.erase, layout, user_id, pseudonym)
+    return answered(
+        wire.ErasedProfile(
+            identities=list(erased.identities),
+            events=erased.events,
+            snapshots=[folder.name for folder in erased.snapshots],
+            bundles=[folder.name for folder in erased.bundles],
+        )
+    )
+
+
+@router.get("/v1/accounts/{account_id:path}", response_model=wire.Account)
+async def account(request: Request, account_id: Id) -> Response:
+    """Return what is known of an organisation: the sum of its members' profiles."""
+    parts = assembly(request)
+    return answered(answers.account(parts.profiles, account_id, parts.moment()))
+
+
+@router.get("/v1/segments", response_model=wire.SegmentList)
+async def segments(request: Request) -> Response:
+    """Return the segments of the shop."""
+    known = assembly(request).segments.predicates
+    return answered(
+        wire.SegmentList(segments=[wire.Segment(name=name, expression=one.expression) for name, one in known.items()])
+    )
+
+
+@router.post("/v1/segments/size", response_model=wire.SegmentSize)
+async def segment_size(request: Request, body: wire.SegmentSizeRequest) -> Response:
+    """Return how many people a condition holds for, and some of them; of very many people it looks at 5,000."""
+    parts, served = assembly(request), _served(request)
+    condition, now = predicate(body.expression), parts.moment()
+    values_of = profile_values(now) if served is None else lambda person: served.visitors.values(person, now)
+    found = size(condition, parts.profiles, values_of, parts.rng)
+    return answered(
+        wire.SegmentSize(
+            people=found.people,
+            low=found.low,
+            high=found.high,
+            sampled=found.sampled,
+            of=found.of,
+            samples=list(found.samples),
+        )
+    )
+
+
+def _served(request: Request) -> Served | None:
+    return serving(request) if assembly(request).champion.ready else None

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from pydantic import Field
 
-from serving.wire.messages import Answer
+from serving.wire.messages import Answer, Request
 
 
 class ProfileSummary(Answer):
@@ -53,15 +53,83 @@ class Liking(Answer):
     events: list[HistoryEvent] = Field(description="Some of the events behind it, those that count most first.")
 
 
+class RefusedLink(Answer):
+    """Two ids that were said to be one person, and are not taken as such."""
+
+    user_id: str
+    same_as: str
+    reason: str
+
+
+Values = dict[str, str | float | bool | None]
+
+
 class Profile(Answer):
     """What is known of a visitor."""
 
     user_id: str
+    identities: list[str] = Field(description="All ids of the same person.")
+    version: int = Field(description="The number of the last event that the profile holds.")
+    account_id: str | None = Field(default=None, description="The organisation they belong to.")
     first_seen: datetime
     last_seen: datetime
     visits: int
     purchases: int
     spend: float
+    values: Values = Field(description="What filters and segments may ask by name; what is 0 or unknown is left out.")
+    counts: dict[str, dict[str, int]] = Field(description="How often each source, device, browser ... occurred.")
+    segments: list[str] = Field(description="The segments they belong to at this moment.")
+    refused_links: list[RefusedLink] = Field(description="Links that count for nothing, and why.")
     recent: list[HistoryEvent] = Field(description="The latest first.")
     bought_most: list[BoughtItem]
     affinities: list[Liking] = Field(description="The strongest first; empty where the bundle learned none.")
+
+
+class Account(Answer):
+    """An organisation: the sum of its members' profiles."""
+
+    account_id: str
+    members: list[str] = Field(description="All ids of those who say that they belong to it.")
+    values: Values
+    counts: dict[str, dict[str, int]]
+
+
+class ErasedProfile(Answer):
+    """What was erased."""
+
+    identities: list[str]
+    events: int
+    snapshots: list[str] = Field(description="Snapshots that held the person, which are gone.")
+    bundles: list[str] = Field(description="Bundles that hold their history until a new one is promoted.")
+
+
+class Segment(Answer):
+    """A named condition on visitors."""
+
+    name: str
+    expression: str
+
+
+class SegmentList(Answer):
+    """The segments of the shop."""
+
+    segments: list[Segment]
+
+
+class SegmentSizeRequest(Request):
+    """A condition, to see whom it holds for before it becomes a segment."""
+
+    expression: str = Field(
+        min_length=1, max_length=2_000, examples=["visits_7d >= 2 AND affinity('category', 'Shoes') > 0.6"]
+    )
+
+
+class SegmentSize(Answer):
+    """How many people a segment has."""
+
+    people: int = Field(description="An estimate where not everybody was looked at.")
+    low: int = Field(description="The lower end of its 95 % interval.")
+    high: int = Field(description="The upper end.")
+    sampled: int = Field(description="How many people were looked at.")
+    of: int = Field(description="How many people there are.")
+    samples: list[str] = Field(description="Some who belong to it.")

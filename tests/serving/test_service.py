@@ -154,11 +154,8 @@ def test_a_profile_says_what_was_done(client: TestClient) -> None:
     assert client.get("/v1/profiles/nobody").status_code == 404
     liked = client.get("/v1/profiles/eve").json()["affinities"]
     assert liked[0]["affinity"] > 1
-    assert {(like["dimension"], like["value"]) for like in liked} == {
-        ("kind", "drink"),
-        ("tags", "adult"),
-        ("tags", "cold"),
-    }
+    assert ("tags", "adult") in {(like["dimension"], like["value"]) for like in liked}
+    assert [event["item_id"] for event in liked[0]["events"]] == ["beer"]
 
 
 @pytest.mark.parametrize(
