@@ -52,6 +52,13 @@ INTS: Final = types.Array(types.int32, 1, "C", readonly=True)
 
 
 @njit
+def _set(target, n, source, m):  # type: ignore[no-untyped-def]
+    """Make row ``n`` of ``target`` row ``m`` of ``source``; assigning it as a slice takes seconds to compile."""
+    for column in range(target.shape[1]):
+        target[n, column] = source[m, column]
+
+
+@njit
 def _priority(key):  # type: ignore[no-untyped-def]
     """Return a number that orders names by chance, the same everywhere; no two names have the same."""
     mixed = (key * 2654435761) & 0xFFFFFFFF
@@ -61,7 +68,9 @@ def _priority(key):  # type: ignore[no-untyped-def]
 
 @njit
 def _fewest_names(counts):  # type: ignore[no-untyped-def]
-    first = np.searchsorted(counts[:, 0], FIRST_NAME)
+    first = len(counts)
+    while first > 0 and counts[first - 1, 0] >= FIRST_NAME:
+        first -= 1
     if len(counts) - first <= NAMES:
         return counts.copy()
     priorities = np.empty(len(counts) - first, np.int64)
@@ -69,11 +78,10 @@ def _fewest_names(counts):  # type: ignore[no-untyped-def]
         priorities[at - first] = _priority(counts[at, 0])
     last = np.sort(priorities)[NAMES - 1]
     kept = np.empty((first + NAMES, 2), np.int64)
-    kept[:first] = counts[:first]
-    n = first
-    for at in range(first, len(counts)):
-        if priorities[at - first] <= last:
-            kept[n] = counts[at]
+    n = 0
+    for at in range(len(counts)):
+        if at < first or priorities[at - first] <= last:
+            _set(kept, n, counts, at)
             n += 1
     return kept
 
@@ -88,7 +96,8 @@ def folded(events):  # type: ignore[no-untyped-def]
     visits = np.empty(n, np.int64)
     kept = np.empty((n, 6), np.int64)
     n_names = n_visits = n_kept = 0
-    for row in events:
+    for at in range(n):
+        row = events[at]
         second, kind = row[SECOND], row[EVENT_TYPE]
         fixed[kind] += 1
         for column in range(FIRST_KEY, len(row)):
@@ -110,7 +119,7 @@ def folded(events):  # type: ignore[no-untyped-def]
             fixed[PIECES] += row[QUANTITY]
             fixed[PURCHASES if row[QUANTITY] >= 0 else RETURNS] += 1
         if row[ITEM] >= 0 and not _NOT_KEPT[kind]:
-            kept[n_kept] = row[:6]
+            _set(kept, n_kept, events, at)
             n_kept += 1
 
     counts = np.empty((FIRST_NAME + n_names, 2), np.int64)
@@ -133,7 +142,7 @@ def folded(events):  # type: ignore[no-untyped-def]
         if n_sessions and sessions[n_sessions - 1, 0] == session:
             sessions[n_sessions - 1, 2] = second
         else:
-            sessions[n_sessions] = session, second, second
+            sessions[n_sessions, 0], sessions[n_sessions, 1], sessions[n_sessions, 2] = session, second, second
             n_sessions += 1
     return span, _fewest_names(counts[:n_counts]), sessions[: min(n_sessions, SESSIONS)].copy(), kept[:n_kept].copy()
 
@@ -156,7 +165,10 @@ def added(span_a, counts_a, sessions_a, kept_a, span_b, counts_b, sessions_b, ke
     n = i = j = 0
     while i < len(counts_a) or j < len(counts_b):
         order = -1 if j == len(counts_b) else 1 if i == len(counts_a) else _order(counts_a[i], counts_b[j], 1)
-        counts[n] = counts_a[i] if order <= 0 else counts_b[j]
+        if order <= 0:
+            _set(counts, n, counts_a, i)
+        else:
+            _set(counts, n, counts_b, j)
         if order == 0:
             counts[n, 1] += counts_b[j, 1]
         i, j = i + (order <= 0), j + (order >= 0)
@@ -167,7 +179,10 @@ def added(span_a, counts_a, sessions_a, kept_a, span_b, counts_b, sessions_b, ke
     n = i = j = 0
     while n < len(sessions) and (i < len(sessions_a) or j < len(sessions_b)):
         order = -1 if j == len(sessions_b) else 1 if i == len(sessions_a) else _order(sessions_a[i], sessions_b[j], 1)
-        sessions[n] = sessions_a[i] if order <= 0 else sessions_b[j]
+        if order <= 0:
+            _set(sessions, n, sessions_a, i)
+        else:
+            _set(sessions, n, sessions_b, j)
         if order == 0:
             sessions[n, 1] = min(sessions_a[i, 1], sessions_b[j, 1])
             sessions[n, 2] = max(sessions_a[i, 2], sessions_b[j, 2])
@@ -178,10 +193,10 @@ def added(span_a, counts_a, sessions_a, kept_a, span_b, counts_b, sessions_b, ke
     i = j = 0
     for n in range(len(kept)):
         if j == len(kept_b) or (i < len(kept_a) and _order(kept_a[i], kept_b[j], 6) <= 0):
-            kept[n] = kept_a[i]
+            _set(kept, n, kept_a, i)
             i += 1
         else:
-            kept[n] = kept_b[j]
+            _set(kept, n, kept_b, j)
             j += 1
     return span, counts, sessions, kept
 
@@ -269,7 +284,8 @@ def encoded(span, counts, sessions, kept):  # type: ignore[no-untyped-def]
             at = _put(buffer, at, _signed(quantity // 1000 if flags & WHOLE_PIECES else quantity))
         if not flags & NO_VALUE:
             at = _put(buffer, at, _signed(value // 100 if flags & WHOLE_CENTS else value))
-        before[:] = row
+        for column in range(6):
+            before[column] = row[column]
     return buffer[:at].copy()
 
 
