@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -127,6 +127,20 @@ class Blend(Scorer):
         """Return the log-odds above the least possible of each row of what ``features`` returns; at least one."""
         raw = self._trees.predict(columns, raw_score=True, num_threads=1)
         return (raw - self._least).astype(np.float32)
+
+    def staged_scores_of(self, columns: Features, every: int) -> Iterator[tuple[int, Scores]]:
+        """Yield a number of trees and what these alone make of each row of ``columns``, ``every`` trees more each time.
+
+        The last scores are those of ``scores_of``, up to rounding and a constant.
+        """
+        total = np.zeros(len(columns))
+        n_trees = self._trees.num_trees()
+        for start in range(0, n_trees, every):
+            more = min(every, n_trees - start)
+            total += self._trees.predict(
+                columns, raw_score=True, start_iteration=start, num_iteration=more, num_threads=1
+            )
+            yield start + more, total.astype(np.float32)
 
     def features(self, history: History, items: IntArray, now: datetime) -> Features:
         """Return the columns of all parts, side by side."""

@@ -8,21 +8,23 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
+from numpy.random import Generator
 from numpy.typing import NDArray
 
 from evaluation import ranking_metrics
 from evaluation.intervals import Interval, mean_interval
 from evaluation.ranking_metrics import NO_ITEM
-from evaluation.splits import HeldOut, held_out, start_of_last_days
+from evaluation.splits import HeldOut, Target, held_out, start_of_last_days
 from features.errors import InvalidInput
 from features.interactions import IntArray
 from features.layout import Layout
 from features.snapshot import Snapshot
 from features.snapshot_job import before
+from models.blend import Blend
 from models.bundle import Bundle
 from models.scorer import PURCHASE, Scores
 from serving.pipeline import Pipeline
@@ -35,6 +37,10 @@ RECIPES: Final = {"all": "for_you", "new": "discover"}
 """What is to be found, and the recipe that is to find it: any purchase, or those of items never bought before."""
 USERS_AT_ONCE: Final = 100
 """How many rankings a worker makes before it reports."""
+CURVE_USERS: Final = 300
+"""How many users a learning curve is drawn for, at most."""
+CURVE_STEP: Final = 10
+"""How many trees lie between two points of a learning curve."""
 METRICS: Final = ("recall", "ndcg", "average_precision", "hit_rate", "reciprocal_rank", "novelty")
 """What is measured for each user; the columns of ``rank_held_out``."""
 
@@ -132,6 +138,46 @@ def rank_held_out(
             )
         )
     return pl.concat(frames)
+
+
+def learning_curve(split: HeldOut, bundle: Path, rng: Generator) -> pl.DataFrame | None:
+    """Return how NDCG grows with the trees of a blend fitted on the past, among users of the held-out period.
+
+    The trees have not learned from that period, so the curve turns down where more of them only learn by heart. It is
+    of at most ``CURVE_USERS`` users, and of the candidates before any filter: seconds instead of a test for each number
+    of trees.
+
+    Returns:
+        One row for each target and number of trees: ``target``, ``trees``, ``ndcg`` (mean at ``PLACES``); None where
+        the bundle's model is no blend.
+    """
+    past = _pipeline(bundle).bundle
+    blend = past.scorers[past.manifest.model]
+    if not isinstance(blend, Blend):
+        return None
+    rows: list[dict[str, Any]] = []
+    for name, recipe in RECIPES.items():
+        target: Target = getattr(split, name)
+        drawn = np.sort(rng.permutation(len(target.users))[:CURVE_USERS])
+        if not len(drawn):
+            continue
+        candidates, columns = [], []
+        for user in target.users[drawn].tolist():
+            history = past.interactions.of(user)
+            items = blend.proposed(history, PLACES, split.start)
+            if recipe == "discover":
+                items = np.setdiff1d(items, history.item[history.event_type == PURCHASE])
+            candidates.append(items)
+            columns.append(blend.features(history, items, split.start))
+        ends = np.cumsum([len(items) for items in candidates])
+        for trees, scores in blend.staged_scores_of(np.concatenate(columns), CURVE_STEP):
+            rankings = np.full((len(drawn), PLACES), NO_ITEM, np.int32)
+            for row, (items, of_them) in enumerate(zip(candidates, np.split(scores, ends[:-1]), strict=True)):
+                best = items[np.argsort(-of_them, kind="stable")[:PLACES]]
+                rankings[row, : len(best)] = best
+            judged = ranking_metrics.judged(rankings, target.relevant[drawn])
+            rows.append({"target": name, "trees": trees, "ndcg": float(ranking_metrics.ndcg(judged, PLACES).mean())})
+    return pl.DataFrame(rows)
 
 
 def intervals(ranked: pl.DataFrame, seed: int) -> dict[str, dict[str, Interval]]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 from numpy.random import Generator
-from pydantic import Field, PositiveFloat
+from pydantic import Field, PositiveFloat, PositiveInt
 
 from features.settings import Settings
 from features.snapshot import Snapshot
@@ -24,7 +25,7 @@ from models.own_frequency import OwnFrequency, OwnFrequencySettings
 from models.popularity import Popularity, PopularitySettings
 from models.scorer import Scorer
 from training.composed import ComposedSettings, composed
-from training.examples import replay
+from training.examples import Examples, replay
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,12 @@ class BlendedSettings(Settings):
     buy_again: BuyAgainSettings = BuyAgainSettings()
     blend: BlendSettings = BlendSettings()
     horizon_days: PositiveFloat = 28.0
-    """How long a time the purchases come from that the blend learns from: the last of the snapshot."""
+    """How long a period the purchases come from that somebody's example tells of."""
+    periods: PositiveInt = 3
+    """How many such periods the blend learns from, since the weeks of one are not like those of another: the last ones,
+    each given what was known before it; fewer where the log is too short."""
+    people: PositiveInt = 2_500
+    """How many people are learned from, at most, an equal part of them in each period."""
     negatives: float = Field(default=0.3, gt=0, le=1)
     """Share of the candidates that were not bought that is learned from."""
     short_histories: float = Field(default=0.1, ge=0, le=1)
@@ -68,14 +74,28 @@ def _parts(snapshot: Snapshot, settings: BlendedSettings, rng: Generator) -> dic
 
 
 def _blended(snapshot: Snapshot, settings: BlendedSettings, rng: Generator) -> tuple[dict[str, Scorer], str]:
-    start = snapshot.manifest.as_of - timedelta(days=settings.horizon_days)
-    counts = settings.blend.candidates
-    with tempfile.TemporaryDirectory() as folder:
-        earlier = _parts(before(snapshot, start, Path(folder)), settings, rng)
-    examples = replay(earlier, counts, snapshot.interactions, start, settings.negatives, settings.short_histories, rng)
+    periods = _periods(snapshot, settings)
+    n_users = snapshot.interactions.n_users
+    examples = []
+    for start, end in periods:
+        with tempfile.TemporaryDirectory() as folder:
+            earlier = _parts(before(snapshot, start, Path(folder)), settings, rng)
+        people = rng.permutation(np.arange(n_users, dtype=np.int32))[: max(1, settings.people // len(periods))]
+        shares = settings.negatives, settings.short_histories
+        counts = settings.blend.candidates
+        examples.append(replay(earlier, counts, snapshot.interactions, people, start, end, *shares, rng))
     parts = _parts(snapshot, settings, rng)
-    blend = Blend.fit(parts, examples.columns, examples.bought, settings.blend, rng)
+    told = Examples.together(examples)
+    blend = Blend.fit(parts, told.columns, told.bought, settings.blend, rng)
     return {**parts, Blend.name: blend}, Blend.name
+
+
+def _periods(snapshot: Snapshot, settings: BlendedSettings) -> list[tuple[datetime, datetime]]:
+    """Return start and end of the last periods, latest first; all but that have at least their length before them."""
+    manifest, horizon = snapshot.manifest, timedelta(days=settings.horizon_days)
+    ends = [manifest.as_of - number * horizon for number in range(settings.periods)]
+    first = manifest.first_event_at or manifest.as_of
+    return [(end - horizon, end) for number, end in enumerate(ends) if number == 0 or end - 2 * horizon >= first]
 
 
 def _alone(scorer: Any, settings: type[Settings]) -> Model:

@@ -54,3 +54,15 @@ def popularity_of_the_recommended(ranked: pl.DataFrame, buyers: NDArray[np.int64
     axes.set_ylim(0, 1)
     axes.legend()
     figure.savefig(path, dpi=100)
+
+
+def learning_curve(curve: pl.DataFrame, path: Path) -> None:
+    """Draw NDCG on the held-out period by the number of trees; ``curve`` as ``backtest.learning_curve`` returns it."""
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    for (target,), rows in curve.group_by("target", maintain_order=True):
+        axes.plot(rows["trees"], rows["ndcg"], label=target)
+    axes.set(xlabel="trees", ylabel="NDCG@20", title="Learning curve, on days that were not learned from")
+    axes.set_ylim(bottom=0)
+    axes.legend(title="to be found")
+    figure.savefig(path, dpi=100)

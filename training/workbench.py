@@ -28,7 +28,7 @@ from features.settings import Settings
 from features.snapshot import Snapshot
 from models.bundle import Bundle
 from training import diagnostics, plots
-from training.backtest import PLACES, Backtest, buyers, intervals, rank_held_out, variety
+from training.backtest import PLACES, Backtest, buyers, intervals, learning_curve, rank_held_out, variety
 from training.fit import MODELS
 from training.provenance import code_hash, code_version
 from training.tracking import OpenRun, Run, Tracking
@@ -181,6 +181,7 @@ class Workbench:
         with self._shown(f"Fit {configuration.model} on the past"):
             fitted = past.result()
         start = perf_counter()
+        curved = self._workers.submit(learning_curve, backtest.split, bundle, np.random.default_rng(self.seed))
         total = len(backtest.split.all.users) + len(backtest.split.new.users)
         with self._shown(f"Rank by {configuration.model}", total) as advance:
             ranked = rank_held_out(backtest, bundle, self._workers, advance)
@@ -201,7 +202,13 @@ class Workbench:
         )
         folder = run.folder("plots")
         bought_by = buyers(backtest.past)
+        curve = curved.result()
+        if curve is not None:
+            for row in curve.iter_rows(named=True):
+                run.metrics({f"{row['target']}/ndcg_{PLACES}_by_trees": row["ndcg"]}, step=row["trees"])
         with _DRAWING:
+            if curve is not None:
+                plots.learning_curve(curve, folder / "learning_curve.png")
             plots.ndcg_by_history(ranked, folder / "ndcg_by_length_of_history.png", self.seed)
             plots.popularity_of_the_recommended(ranked, bought_by, folder / "popularity_of_the_recommended.png")
         pictures = {path.stem.replace("_", " ").capitalize(): path for path in sorted(folder.glob("*.png"))}

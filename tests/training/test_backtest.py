@@ -11,11 +11,13 @@ import pytest
 
 from features.errors import InvalidInput
 from features.layout import Layout
+from features.snapshot import Snapshot
 from models.bundle import Bundle
 from models.popularity import Popularity, PopularitySettings
 from tests import worlds
 from tests.worlds import event, item
-from training.backtest import Backtest, intervals, rank_held_out, variety
+from training.backtest import Backtest, intervals, learning_curve, rank_held_out, variety
+from training.fit import MODELS, BlendedSettings
 from training.workbench import processes
 
 
@@ -98,3 +100,25 @@ def test_a_log_that_ends_before_the_held_out_days_says_so(tmp_path: Path) -> Non
     snapshot = worlds.snapshot(tmp_path / "short", [event("a", "milk", 2), event("b", "milk", 1)], [item("milk")])
     with pytest.raises(InvalidInput, match="--holdout-days"):
         Backtest.of(snapshot, 10, Layout(tmp_path))
+
+
+def test_the_learning_curve_ends_where_the_whole_blend_ranks(tmp_path: Path) -> None:
+    layout = worlds.shop_of_habits(tmp_path)
+    backtest = Backtest.of(Snapshot.latest(layout), 28, layout)
+    settings = BlendedSettings.of({"blend": {"trees": 25, "least_rows": 5}, "als": {"factors": 4}}, "test")
+    scorers, top = MODELS["blend"].fit(backtest.past, settings, np.random.default_rng(0))
+    bundle = tmp_path / "bundle"
+    Bundle.of(backtest.past, scorers.values(), top, backtest.split.start, "test").save(bundle)
+    curve = learning_curve(backtest.split, bundle, np.random.default_rng(0))
+    assert curve is not None
+    assert curve["trees"].to_list() == [10, 20, 25] * 2
+    with processes(1) as pool:
+        ranked = rank_held_out(backtest, bundle, pool)
+    for target in ("all", "new"):
+        last = curve.filter(target=target)["ndcg"].to_list()[-1]
+        assert last == pytest.approx(ranked.filter(target=target)["ndcg"].mean())
+
+
+def test_what_grows_no_trees_has_no_learning_curve(backtest: Backtest) -> None:
+    ranked_by_popularity(backtest)
+    assert learning_curve(backtest.split, backtest.past.folder.parent / "bundle", np.random.default_rng(0)) is None

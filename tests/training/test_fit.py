@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+
+from features.layout import Layout
+from features.snapshot import Snapshot
+from tests.worlds import NOW, event, shop_of_habits, snapshot
+from training.fit import MODELS, BlendedSettings, _periods
+
+
+def test_periods_lie_one_behind_another_and_end_with_the_snapshot(tmp_path: Path) -> None:
+    shop = snapshot(tmp_path, [event("ann", "tea", 100.0)], [])
+    days = timedelta(days=1)
+    assert _periods(shop, BlendedSettings(horizon_days=20, periods=3)) == [
+        (NOW - 20 * days, NOW),
+        (NOW - 40 * days, NOW - 20 * days),
+        (NOW - 60 * days, NOW - 40 * days),
+    ]
+
+
+def test_there_are_fewer_periods_where_little_is_known_before(tmp_path: Path) -> None:
+    shop = snapshot(tmp_path, [event("ann", "tea", 61.0)], [])
+    assert len(_periods(shop, BlendedSettings(horizon_days=20, periods=9))) == 2  # the third would know of one day
+    assert len(_periods(shop, BlendedSettings(horizon_days=90, periods=9))) == 1
+
+
+def test_a_blend_of_one_period_differs_from_one_of_three(tmp_path: Path) -> None:
+    shop = Snapshot.latest(shop_of_habits(tmp_path))
+    assert Layout(tmp_path).latest_snapshot.is_file()
+    small = {"blend": {"trees": 5, "least_rows": 5}, "als": {"factors": 4}}
+    models = [
+        MODELS["blend"].fit(shop, BlendedSettings.of({**small, "periods": n}, "test"), np.random.default_rng(0))[0]
+        for n in (1, 3)
+    ]
+    one, three = (scorers["blend"].arrays()["model"].tobytes() for scorers in models)
+    assert one != three
