@@ -183,9 +183,9 @@ def _scale(parts, n, weights):  # type: ignore[no-untyped-def]
         for row in range(n):
             if parts[part, row] > best:
                 best = parts[part, row]
-        factor = weights[part] / best if best > 0 else 0.0
         for row in range(n):
-            parts[part, row] = max(parts[part, row], 0.0) * factor
+            share = parts[part, row] / best if parts[part, row] > 0 else 0.0
+            parts[part, row] = weights[part] * share
 
 
 @njit((_PARTS, LONG, LONG), cache=True)

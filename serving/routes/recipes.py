@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import APIRouter, Body, Path, Request
+from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
 
 from serving.recipes import Recipe
@@ -30,14 +30,13 @@ async def recipe(request: Request, name: Name) -> Response:
 
 
 @router.put("/v1/recipes/{name}", response_model=wire.NamedRecipe)
-async def put_recipe(request: Request, name: Name, body: Annotated[dict[str, Any], Body()]) -> Response:
+async def put_recipe(request: Request, name: Name, body: Recipe) -> Response:
     """Put a recipe in place; every worker answers by it from its next request on."""
     parts = assembly(request)
-    new = Recipe.of(body, f"The recipe {name!r}")
     if parts.champion.ready:
-        parts.champion.served().pipeline.prepare(new)
-    await parts.writer.committed(lambda: parts.recipes.put(name, new))
-    return answered(_named(request, name, new))
+        parts.champion.served().pipeline.prepare(body)
+    await parts.writer.committed(lambda: parts.recipes.put(name, body))
+    return answered(_named(request, name, body))
 
 
 @router.delete("/v1/recipes/{name}", status_code=204)

@@ -1,0 +1,202 @@
+"""Rankings are logged, shown, made again, and forgotten."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from starlette.testclient import TestClient
+from typer.testing import CliRunner
+
+from features.database import open_database
+from features.errors import NotFound
+from features.layout import Layout
+from serving.__main__ import app as commands
+from serving.ranking_log import RankingLog
+from serving.recipe_book import RecipeBook
+from serving.recipes import Recipes
+from serving.replay import logged, replayed
+from serving.service import app
+from tests.serving.shop import BASKETS, SHOWN, add, bundle_of, point_to
+
+RECIPES = """
+[recipes.for_you]
+ranker = "model"
+fill = true
+
+[recipes.similar]
+sources = [{ source = "collaborative" }]
+
+[recipes.chancy]
+sources = [{ source = "trending" }, { source = "affinity" }]
+filter = "price < profile.purchases + context.budget"
+shuffle = 0.5
+explore = { place = 1, probability = 0.5 }
+"""
+
+
+@pytest.fixture(scope="module")
+def var(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    var: Path = tmp_path_factory.mktemp("var")
+    point_to(var, add(var, bundle_of(var / "snapshot")))
+    (var / "recipes.toml").write_text(RECIPES)
+    return var
+
+
+@pytest.fixture(scope="module")
+def client(var: Path) -> Iterator[TestClient]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ATTUNE_VAR", str(var))
+        patch.setenv("ATTUNE_CLOCK", "snapshot")
+        patch.setenv("ATTUNE_RECIPES", str(var / "recipes.toml"))
+        with TestClient(app) as client:
+            yield client
+
+
+def asked(client: TestClient, path: str, **body: Any) -> Any:
+    answer = client.post(f"/v1/{path}", json=body)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def scored(answer: Any) -> list[tuple[str, float]]:
+    return [(item["item_id"], item["score"]) for item in answer["items"]]
+
+
+def again(client: TestClient, var: Path, ranking_id: str) -> list[tuple[str, float]]:
+    client.app.state.assembly.rankings.write()  # type: ignore[attr-defined]
+    return replayed(Layout(var), *logged(Layout(var), ranking_id))
+
+
+def test_a_ranking_is_shown_as_it_was_made(client: TestClient, var: Path) -> None:
+    body = {"user_id": "dan", "n": 3, "recipe": "chancy", "context": {"budget": 8.0}}
+    answer = asked(client, "recommend", **body)
+    shown = client.get(f"/v1/rankings/{answer['ranking_id']}").json()
+    assert list(zip(shown["items"], shown["scores"], strict=True)) == scored(answer)
+    assert shown["request"] == body
+    assert shown["known"] == {"purchases": shown["known"]["purchases"], "context.budget": 8.0}
+    assert (shown["kind"], shown["user_id"], shown["model_version"]) == ("recommend", "dan", answer["model_version"])
+    assert shown["recipe_version"] == answer["recipe_version"]
+    assert shown.get("exploration") == answer.get("exploration")
+    assert client.get("/v1/rankings/nothing").status_code == 404
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    path=st.sampled_from(["recommend", "rank", "similar"]),
+    user_id=st.sampled_from([*BASKETS, "nobody"]),
+    recipe=st.sampled_from(["for_you", "chancy"]),
+    n=st.integers(1, 8),
+    names=st.lists(st.sampled_from([*sorted(SHOWN), "z-hidden"]), min_size=1, max_size=4, unique=True),
+    budget=st.sampled_from([1.0, 8.0]),
+)
+def test_a_ranking_made_again_is_the_same_to_the_last_bit(
+    client: TestClient, var: Path, path: str, user_id: str, recipe: str, n: int, names: list[str], budget: float
+) -> None:
+    context = {"budget": budget}
+    bodies = {
+        "recommend": {"user_id": user_id, "n": n, "recipe": recipe, "exclude": names[1:], "context_items": names[:1]},
+        "rank": {"user_id": user_id, "items": names, "recipe": recipe},
+        "similar": {"item_id": names[0], "n": n, "exclude": names[1:]},
+    }
+    answer = asked(client, path, context=context, **bodies[path])
+    assert again(client, var, answer["ranking_id"]) == scored(answer)
+
+
+def test_what_happens_afterwards_changes_nothing_about_what_was(client: TestClient, var: Path) -> None:
+    gone = {"item_id": "tea", "title": "Tea", "price": 4.0, "visible": False}
+    assert client.put("/v1/items/tea", json=gone | {"visible": True}).status_code in (200, 201)
+    before = asked(client, "recommend", user_id="ann", n=6)
+    assert "tea" in dict(scored(before))
+    event = {"event_id": "later", "event_type": "purchase", "user_id": "ann", "item_id": "coal"}
+    assert client.post("/v1/events", json=event).status_code == 200
+    assert client.put("/v1/items/tea", json=gone).status_code in (200, 201)
+    after = asked(client, "recommend", user_id="ann", n=6)
+    assert "tea" not in dict(scored(after))
+    assert again(client, var, before["ranking_id"]) == scored(before)
+    assert again(client, var, after["ranking_id"]) == scored(after)
+    assert client.put("/v1/items/tea", json=gone | {"visible": True}).status_code in (200, 201)
+
+
+def test_the_command_shows_what_another_recipe_would_have_made(client: TestClient, var: Path) -> None:
+    answer = asked(client, "recommend", user_id="dan", n=2)
+    client.app.state.assembly.rankings.write()  # type: ignore[attr-defined]
+    arguments = ["replay", answer["ranking_id"], "--var", str(var), "--recipes", str(var / "recipes.toml")]
+    same = CliRunner().invoke(commands, arguments)
+    assert same.exit_code == 0, same.output
+    assert "Identical." in same.output
+    other = CliRunner().invoke(commands, [*arguments, "--recipe", "similar"])
+    assert other.exit_code == 0, other.output
+    assert "places are the same" in other.output
+    missing = CliRunner().invoke(commands, ["replay", "nothing", "--var", str(var)])
+    assert isinstance(missing.exception, NotFound)
+
+
+def test_zones_share_no_item(client: TestClient, var: Path) -> None:
+    zones = [{"zone": name, "n": 2} for name in ("top", "middle", "bottom")]
+    answer = asked(client, "zones", user_id="dan", zones=[*zones, {"zone": "rest", "recipe": "similar"}])
+    assert [zone["zone"] for zone in answer["zones"]] == ["top", "middle", "bottom", "rest"]
+    shown = [item["item_id"] for zone in answer["zones"] for item in zone["items"]]
+    assert sorted(shown) == sorted(SHOWN)
+    assert "shortfall_reason" in answer["zones"][3]
+    for zone in answer["zones"]:
+        assert again(client, var, zone["ranking_id"]) == scored(zone)
+
+
+def test_a_visitor_is_forgotten_with_the_histories_that_were_only_theirs(client: TestClient, var: Path) -> None:
+    answer = asked(client, "recommend", user_id="eve")
+    client.app.state.assembly.rankings.write()  # type: ignore[attr-defined]
+    with closing(RankingLog(Layout(var))) as rankings:
+        assert rankings.ranking(answer["ranking_id"]).user_id == "eve"
+        assert rankings.erase("eve") >= 1
+        with pytest.raises(NotFound):
+            rankings.ranking(answer["ranking_id"])
+        assert rankings.erase("eve") == 0
+    with closing(sqlite3.connect(Layout(var).rankings)) as database:
+        orphans = "SELECT count(*) FROM histories WHERE hash NOT IN (SELECT history FROM rankings)"
+        assert database.execute(orphans).fetchone() == (0,)
+
+
+def test_a_recipe_put_in_place_counts_from_the_next_request_in_every_worker_and_can_be_taken_back(
+    client: TestClient, var: Path
+) -> None:
+    built_in = asked(client, "recommend", user_id="dan", n=3)
+    recipe = {"sources": [{"source": "trending"}], "filter": "kind = 'food'"}
+    put = client.put("/v1/recipes/for_you", json=recipe)
+    assert put.status_code == 200, put.text
+    changed = asked(client, "recommend", user_id="dan", n=3)
+    assert [name for name, _ in scored(changed)] == ["cake"]
+    assert changed["recipe_version"] == put.json()["version"] != built_in["recipe_version"]
+    assert client.get("/v1/recipes/for_you").json()["recipe"] == {
+        "sources": [{"source": "trending"}],
+        "filter": "kind = 'food'",
+    }
+    with closing(open_database(Layout(var).database)) as elsewhere:
+        book = RecipeBook(Recipes.read(var / "recipes.toml"), elsewhere, elsewhere)
+        assert book.current()["for_you"].version == changed["recipe_version"]
+        assert client.delete("/v1/recipes/for_you").status_code == 204
+        assert book.current()["for_you"].version == built_in["recipe_version"]
+    assert asked(client, "recommend", user_id="dan", n=3)["recipe_version"] == built_in["recipe_version"]
+    assert again(client, var, changed["ranking_id"]) == scored(changed)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        ({}, "needs 'sources', a 'ranker' or 'fallbacks'"),
+        ({"sources": [{"source": "trending"}], "filter": "prize < 1"}, "unable to find column"),
+        ({"sources": [{"source": "trending"}], "colour": "red"}, "colour"),
+    ],
+)
+def test_a_recipe_that_cannot_work_is_not_put_in_place(client: TestClient, recipe: Any, message: str) -> None:
+    refused = client.put("/v1/recipes/broken", json=recipe)
+    assert refused.status_code == 400
+    assert message in refused.json()["error"]["message"]
+    assert client.get("/v1/recipes/broken").status_code == 404
+    assert client.delete("/v1/recipes/broken").status_code == 404
