@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from features.affinities import AffinityThresholds
 from features.errors import NotFound
 from features.fields import Scalar
 from features.interactions import History
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 RECENT_EVENTS: Final = 20
 MOST_BOUGHT: Final = 20
 LIKINGS: Final = 12
+SHOWN: Final = AffinityThresholds(threshold=0.05, confidence=0.02)
+"""A picture shows also what a few clicks suggest; each liking says how sure it is."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,7 +158,7 @@ def _likings(served: Served | None, history: History, now: datetime) -> list[wir
             confidence=like.confidence,
             events=[_event(served, deeds, row) for row in like.events],
         )
-        for like in affinity.likes(history, LIKINGS, now)
+        for like in affinity.likes(history, LIKINGS, now, SHOWN)
     ]
 
 
