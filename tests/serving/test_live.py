@@ -64,10 +64,9 @@ def test_a_bento_starts_without_the_repository(
 ) -> None:
     repository = Path(__file__).parents[2]
     source = tmp_path / "source"
-    for name in ("features", "models", "serving"):
+    for name in ("features", "models", "evaluation", "serving"):
         shutil.copytree(repository / name, source / name)
-    for name in ("pyproject.toml", "constraints.txt"):
-        shutil.copy(repository / name, source / name)
+    shutil.copy(repository / "pyproject.toml", source / "pyproject.toml")
     shutil.copytree(layout.bundles, source / "var" / "bundles")
     swap.promote(Layout(source / "var"), ids[0])
     (source / "serving" / "web" / "mark.txt").write_text("This is the copy.")
@@ -80,6 +79,9 @@ def test_a_bento_starts_without_the_repository(
     shutil.rmtree(source)
 
     (bento,) = (tmp_path / "home" / "bentos" / "attune").glob("*/src")
+    installs = (bento.parent / "env" / "python" / "requirements.txt").read_text()
+    assert "polars==" in installs
+    assert "pytest" not in installs
     monkeypatch.chdir(tmp_path)
     with swap.service(bento / "var", "attune:latest") as url:
         assert httpx.get(f"{url}/mark.txt").text == "This is the copy."
