@@ -52,7 +52,7 @@ class BlendedSettings(Settings):
     blend: BlendSettings = BlendSettings()
     horizon_days: PositiveFloat = 28.0
     """How long a period the purchases come from that somebody's example tells of."""
-    periods: PositiveInt = 3
+    periods: PositiveInt = 2
     """How many such periods the blend learns from, since the weeks of one are not like those of another: the last ones,
     each given what was known before it; fewer where the log is too short."""
     people: PositiveInt = 2_500
