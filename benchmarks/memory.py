@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -96,12 +97,14 @@ def main(
 def publish(layout: Layout, items: int, rng: Generator) -> None:
     """Serve a bundle of ``items``, whose histories are of few users: the others are in the store alone."""
     shop = world(items, 2_000, LENGTH, rng)
+    with closing(Catalog(layout)) as catalog:
+        catalog.upsert(shop.catalog.drop("in_catalog"))
+        versions = {"catalog": f"{catalog.name}:{catalog.version}"}
+    shop = replace(shop, manifest=shop.manifest.model_copy(update={"versions": versions}))
     layout.bundles.mkdir(parents=True)
     bundle_id = bundle_of(shop, rng).save(layout.bundles / "new")
     (layout.bundles / "new").rename(layout.bundles / bundle_id)
     point(layout.champion, bundle_id)
-    with closing(Catalog(layout)) as catalog:
-        catalog.upsert(shop.catalog.drop("in_catalog"))
 
 
 def fill(layout: Layout, profiles: int, items: int, rng: Generator) -> None:

@@ -77,7 +77,7 @@ class Appended:
 
     new: int
     repeated: int
-    conflicts: pa.Table = field(default_factory=NUMBERED.empty_table, repr=False)
+    conflicts: pa.Table = field(default_factory=lambda: pa.Table.from_batches([], NUMBERED), repr=False)
     is_new: tuple[bool, ...] = ()
     version: int = 0
 
