@@ -55,6 +55,11 @@ def _days_since(profile: Profile, now_s: int, which: int) -> float | None:
     return (now_s - int(profile.span[which])) / DAY_S if profile.span[1] >= 0 else None
 
 
+def _average_price(profile: Profile, now_s: int) -> float | None:
+    pieces = profile.count(PIECES) / QUANTITY_STEPS
+    return profile.count(MONEY) / MONEY_STEPS / pieces if pieces > 0 else None
+
+
 def _days_since_purchase(profile: Profile, now_s: int) -> float | None:
     rows = profile.interactions
     bought = np.flatnonzero((rows[:, EVENT_TYPE] == PURCHASE) & (rows[:, QUANTITY] > 0))
@@ -89,6 +94,7 @@ _VALUES: Final[dict[str, Callable[[Profile, int], Value]]] = {
     "returns": _count(RETURNS),
     "pieces_bought": _count(PIECES, QUANTITY_STEPS),
     "lifetime_value": _count(MONEY, MONEY_STEPS),
+    "average_price": _average_price,
     "cart_items": lambda profile, now_s: sum(pieces for pieces, _ in profile.cart().values()),
     "cart_value": lambda profile, now_s: sum(money for _, money in profile.cart().values()),
     "days_since_first_seen": lambda profile, now_s: _days_since(profile, now_s, 0),

@@ -241,7 +241,8 @@ def _literal(found: re.Match[str], values: Values) -> str:
         return str(value).upper()
     if isinstance(value, str):
         return "'" + value.replace("'", "''") + "'"
-    return repr(value) if value >= 0 else f"({value!r})"
+    number = repr(int(value) if isinstance(value, int) else float(value))  # numpy's own floats are written differently
+    return number if value >= 0 else f"({number})"
 
 
 def _refuse_foreign_calls(expression: str) -> None:

@@ -12,6 +12,7 @@ import re
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import Any
 
 import bentoml
@@ -22,6 +23,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from features.errors import AttuneError, Busy
@@ -76,8 +78,9 @@ class CrossOrigin:
 
 app.add_middleware(CrossOrigin)
 
-for routes in (rankings, recipes, events, decisions, items, profiles, pages):
-    app.include_router(routes.router)
+ROUTERS = tuple(routes.router for routes in (rankings, recipes, events, decisions, items, profiles, pages))
+for router in ROUTERS:
+    app.include_router(router)
 
 
 @app.exception_handler(AttuneError)
@@ -110,7 +113,14 @@ async def not_understood(request: Request, error: RequestValidationError) -> JSO
 async def no_such_route(request: Request, error: HTTPException) -> JSONResponse:
     """Answer what the routes themselves refuse: a path, a method, a body that is too long."""
     message = f"{error.detail}: {request.method} {request.url.path}. The API is described at /docs."
-    return JSONResponse(problem(f"http_{error.status_code}", message), error.status_code, error.headers)
+    headers = error.headers
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:  # the router names the methods of one route of the path
+        there = [
+            route for router in ROUTERS for route in router.routes if route.matches(request.scope)[0] != Match.NONE
+        ]
+        methods = {method for route in there if isinstance(route, Route) for method in route.methods or ()}
+        headers = {"Allow": ", ".join(sorted(methods))} if methods else headers
+    return JSONResponse(problem(f"http_{error.status_code}", message), error.status_code, headers)
 
 
 @app.exception_handler(Exception)

@@ -138,6 +138,16 @@ def test_the_command_shows_what_another_recipe_would_have_made(client: TestClien
     assert isinstance(missing.exception, NotFound)
 
 
+def test_a_recipe_may_ask_what_the_live_profile_knows(client: TestClient, var: Path) -> None:
+    bought = {"event_type": "purchase", "user_id": "zoe", "item_id": "salt", "quantity": 2, "value": 10.0}
+    assert client.post("/v1/events", json=bought).status_code == 200
+    recipe = {"sources": [{"source": "trending"}], "fill": True, "filter": "price < profile.average_price"}
+    assert client.put("/v1/recipes/affordable", json=recipe).status_code == 200
+    answer = asked(client, "recommend", user_id="zoe", recipe="affordable")
+    assert {name for name, _ in scored(answer)} == {"beer", "milk", "salt", "tea"}  # below 10 for 2 pieces
+    assert again(client, var, answer["ranking_id"]) == scored(answer)
+
+
 def test_zones_share_no_item(client: TestClient, var: Path) -> None:
     zones = [{"zone": name, "n": 2} for name in ("top", "middle", "bottom")]
     answer = asked(client, "zones", user_id="dan", zones=[*zones, {"zone": "rest", "recipe": "similar"}])
