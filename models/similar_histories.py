@@ -169,8 +169,9 @@ class SimilarHistories(Scorer):
         if self.scores(history, np.array([item], np.int32), now)[0] <= 0:
             return None
         mine = np.unique(self._recent(history, now)[0])
-        have = np.unique(np.repeat(np.arange(len(self.weight)), np.diff(self.indptr))[self.items == item])
-        both = np.array([np.isin(self._having(one), have).sum() for one in mine.tolist()], np.float32)
+        both = np.array(
+            [_have_too(self._having(one), self.indptr, self.items, item) for one in mine.tolist()], np.float32
+        )
         because = tuple(best_first(mine, both, 2).tolist())
         text = "Chosen together with {0}." if len(because) == 1 else "Chosen together with {0} and {1}."
         return Reason("similar_people", text, because)
@@ -212,6 +213,18 @@ class SimilarHistories(Scorer):
             *(mine, weight, self.indptr, self.items, self.having_indptr, self.having, self.having_place),
             *(self.weight, self.item_weight, self.config.neighbours, self.config.distance_decay, self.config.backward),
         )
+
+
+@njit((INTS, LONGS, INTS, LONG), cache=True)
+def _have_too(histories, indptr, items, item):  # type: ignore[no-untyped-def]
+    """Return how many of ``histories`` have ``item``."""
+    count = 0
+    for one in histories:
+        for at in range(indptr[one], indptr[one + 1]):
+            if items[at] == item:
+                count += 1
+                break
+    return count
 
 
 @njit(

@@ -90,6 +90,15 @@ def test_no_answer_is_known_before_it_is_asked_for(protocol: Protocol, tmp_path:
             assert any(not set(found) & set(items(stage.known, user)) for user in owners)
 
 
+def test_what_chooses_is_learned_from_too_unless_the_test_must_not_know_it(tmp_path: Path) -> None:
+    learns = {}
+    for protocol in Protocol:
+        (tmp_path / protocol).mkdir()
+        learns[protocol] = planned(tmp_path / protocol, protocol)[1].learns_from_validation
+
+    assert learns == {Protocol.LEAVE_ONE_OUT: False, Protocol.SPLIT: True, Protocol.SESSIONS: True}
+
+
 def test_a_split_is_cut_at_random_and_what_is_left_is_the_history(tmp_path: Path) -> None:
     everything, stages = planned(tmp_path, Protocol.SPLIT)
 
