@@ -308,7 +308,8 @@ PARTS: Final[dict[str, Part]] = {
     BuyAgain.name: Part(BuyAgain.fit, _buy_again, {"half_life_days": 60.0}, lambda data: data.dated),
     Affinity.name: Part(Affinity.fit, _affinity, {"half_life_days": 60.0}, lambda data: data.dated and data.described),
     Popularity.name: Part(Popularity.fit, _popularity, {"spans": 0.1}),
-    Demand.name: Part(Demand.fit, _demand, {}, lambda data: data.timed),
+    # Sessions to come are asked for long after what is known: nothing was in demand then.
+    Demand.name: Part(Demand.fit, _demand, {}, lambda data: data.timed and (data.dated or not data.repeats)),
     HistoryShape.name: Part(HistoryShape.fit, lambda trial, data: HistoryShapeSettings(), {}),
 }
 """What a blend may be made of, by name."""
