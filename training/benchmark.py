@@ -57,7 +57,8 @@ QUESTIONS_TIMED: Final = 500
 QUESTIONS_FOR_SUM: Final = 4_000
 CANDIDATES_FOR_SUM: Final = 60
 """So many each part proposes where it is learned what each counts in their sum."""
-LESSON_QUESTIONS: Final = 60_000
+LESSON_ROWS: Final = 6_000_000
+"""So many candidates are learned from, at most: it is what memory allows."""
 SHARE_UNTIL_TREES: Final = 0.7
 """Share of the budget after which lessons end."""
 SHARE_UNTIL_LAST_TREES: Final = 0.9
@@ -298,7 +299,8 @@ class Benchmark:
                 found = WeightedSumSettings(weights=weights, n_items=len(self._whole.items), repeats=repeats)
                 settings = {**settings, WeightedSum.name: found}
                 parts[WeightedSum.name] = WeightedSum.from_arrays(found, {}, parts)
-            wanted = min(len(stage.questions), int(LESSON_QUESTIONS * len(stage.questions) / total) + 1)
+            most = LESSON_ROWS / self._plan.candidates * len(stage.questions) / total
+            wanted = min(len(stage.questions), int(most) + 1)
             questions = stage.questions.those(rng.permutation(len(stage.questions))[:wanted])
             now_s = monotonic()
             left_s = self._start_s + until_s - now_s
