@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from features.decision_log import Decision
 from models.evidence import ArmEvidence, Evidence
-from serving.cadence import FIRST_INTERVAL_DAYS, REMEMBERED, Message
+from serving.cadence import ENGAGEMENT, FIRST_INTERVAL_DAYS, REMEMBERED, Message
 from serving.campaigns import Campaign
 from serving.programme import Asked, Programme
 
@@ -37,13 +37,13 @@ class MailWorld:
 
     interest: NDArray[np.float64]
     tolerance_days: NDArray[np.float64]
-    annoyance: float = 0.08
+    annoyance: float = 0.02
     days: int = 360
 
     @classmethod
     def of_all_kinds(cls, people: int, rng: np.random.Generator) -> MailWorld:
-        """Return a world where tolerance spreads from half a day to a month, whatever the interest."""
-        return cls(rng.beta(5, 4, people), np.exp(rng.uniform(np.log(0.5), np.log(30), people)))
+        """Return a world where tolerance spreads from some hours to three weeks, whatever the interest."""
+        return cls(rng.beta(5, 4, people), np.exp(rng.uniform(np.log(0.3), np.log(20), people)))
 
     def outcome(self, person: int, gap_days: float, rng: np.random.Generator) -> tuple[bool, bool]:
         """Return whether a message is opened, and whether its reader unsubscribes."""
@@ -123,11 +123,22 @@ def lived(world: MailWorld, campaign: Campaign, rng: np.random.Generator) -> Ear
     return Earned(opens, unsubscribes, messages, np.array(spacing))
 
 
-def fixed(campaign: Campaign, interval: str) -> Campaign:
-    """Return ``campaign`` with one interval for everybody."""
-    return replace_choice(campaign, "fixed", {"shares": {interval: 1.0}})
+def news(choice: str, policy: dict[str, object], knows_people: bool = False) -> Campaign:
+    """Return a campaign of messages every 1, 2, 4, 7 or 14 days, where a subscriber is worth ten opens."""
+    return Campaign.of(
+        {
+            "zone": "email",
+            "choice": choice,
+            "policy": policy,
+            "context": ENGAGEMENT if knows_people else (),
+            "cadence": {},
+            "goal": {"reward": "open", "unsubscribe_cost": 10, "window_days": 3},
+            "experiences": {f"every_{days}": {"interval_days": days} for days in (1, 2, 4, 7, 14)},
+        },
+        CAMPAIGN,
+    )
 
 
-def replace_choice(campaign: Campaign, choice: str, policy: dict[str, object]) -> Campaign:
-    """Return ``campaign`` with another way to choose, that knows nothing of anybody."""
-    return campaign.model_copy(update={"choice": choice, "policy": policy, "context": ()})
+def fixed(interval: str) -> Campaign:
+    """Return the campaign with one interval for everybody."""
+    return news("fixed", {"shares": {interval: 1.0}})

@@ -112,6 +112,37 @@ def evaluate_command(
     output.print(comparison(tests, bench.backtest, seed))
 
 
+@app.command("simulate")
+def simulate_command(
+    shoppers: Annotated[int, typer.Option(min=1, max=100_000, help="How many there are.")] = 500,
+    days: Annotated[int, typer.Option(min=1, max=366, help="For how long they come, until now.")] = 14,
+    url: Annotated[
+        str | None, typer.Option(help="Of a running service: they ask it, and it gets their events.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write their events here, as JSONL, without campaigns.")] = None,
+    seed: Seed = 0,
+    var: Var = DEFAULT_VAR,
+) -> None:
+    """Let simulated shoppers of known tastes visit: in the log of --var, a running service, or a file of events."""
+    import asyncio
+
+    import numpy as np
+
+    from training.simulation import Shoppers, lived, sent, written
+
+    if url is not None and out is not None:
+        raise InvalidInput("Give --url or --out, not both.")
+    rng = np.random.default_rng(seed)
+    world, until = Shoppers.of(shoppers, rng), datetime.now(UTC)
+    if out is not None:
+        events = asyncio.run(written(out, world, days, until, rng))
+    elif url is not None:
+        events = asyncio.run(sent(url, world, days, until, rng))
+    else:
+        events = asyncio.run(lived(Layout(var), world, days, until, rng))
+    console.print(f"{shoppers:,} shoppers did {events:,} things in {days} days: {out or url or var}.")
+
+
 @app.command("promote")
 def promote_command(
     if_better: Annotated[
