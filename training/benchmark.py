@@ -26,7 +26,7 @@ from features.snapshot import Snapshot
 from features.snapshot_job import of_interactions
 from models.blend import Blend, BlendSettings
 from models.bundle import Bundle
-from models.distilled import Distilled
+from models.distilled import Distilled, DistilledSettings
 from models.scorer import DAY_S
 from models.weighted_sum import WeightedSum, WeightedSumSettings
 from serving.pipeline import Pipeline
@@ -92,7 +92,7 @@ class Chosen:
     parts: dict[str, Settings]
     blend: BlendSettings
     trees: NDArray[np.uint8]
-    distilled: BlendSettings
+    distilled: DistilledSettings
     distilled_trees: NDArray[np.uint8]
 
 
@@ -165,10 +165,6 @@ class Benchmark:
             small = distilled(
                 parts,
                 lessons,
-                asked,
-                lambda asked, blend, columns: self._measured(
-                    asked.judged(blend.scores_of(columns), self._plan.places), len(questions)
-                )[decisive],
                 lambda blend: self._metrics(validation, blend, few)[decisive],
                 self._metrics(validation, best, few)[decisive],
                 rng,

@@ -18,7 +18,7 @@ from features.snapshot import Snapshot
 from features.snapshot_job import before, weighed
 from models.blend import Blend, BlendSettings
 from models.bundle import scorer_class, settings_class
-from models.distilled import Distilled
+from models.distilled import Distilled, DistilledSettings
 from models.newcomers import Newcomers, NewcomersSettings
 from models.scorer import Scorer
 from models.weighted_sum import WeightedSum
@@ -38,7 +38,7 @@ class ComposedSettings(Settings):
     """How the parts are blended."""
     newcomers: NewcomersSettings | None = NewcomersSettings()
     """How items that nobody chose yet are ranked, beside the others; None where they are not."""
-    distilled: BlendSettings | None = None
+    distilled: DistilledSettings | None = None
     """How some of them are blended for requests that must not wait; None for no such blend."""
     event_weights: dict[str, float] | None = None
     """Weight of one event of each type, in place of those of the snapshot."""

@@ -9,8 +9,8 @@ from typing import Final
 import numpy as np
 from numpy.random import Generator
 
-from models.blend import Blend, BlendSettings
-from models.distilled import Distilled
+from models.blend import Blend
+from models.distilled import Distilled, DistilledSettings
 from models.scorer import Features, Scorer
 from models.weighted_sum import WeightedSum
 from training.lessons import Lessons
@@ -18,17 +18,25 @@ from training.lessons import Lessons
 KEEPS: Final = 0.97
 """Share of the large blend's value that a small one must keep on the validation, to keep .95 of it elsewhere."""
 MOST_PARTS: Final = 4
-CANDIDATES: Final = 60
+CANDIDATES: Final = 80
 """So many all parts together propose."""
-LEAST_CANDIDATES: Final = 20
-"""So many each of them proposes."""
+LEAST_CANDIDATES: Final = 30
+"""So many each of them proposes, at least."""
 ROWS: Final = 300_000
 """Rows of lessons that a small blend learns from, at most."""
-SIZES: Final = (
-    BlendSettings(objective="lambdarank", candidates={}, trees=30, leaves=8, learning_rate=0.15, least_rows=100),
-    BlendSettings(objective="lambdarank", candidates={}, trees=60, leaves=12, learning_rate=0.1, least_rows=100),
+SIZES: Final = tuple(
+    DistilledSettings(
+        objective="lambdarank",
+        candidates={},
+        trees=trees,
+        leaves=leaves,
+        learning_rate=rate,
+        least_rows=100,
+        recent_interactions=recent,
+    )
+    for trees, leaves, rate, recent in ((30, 8, 0.15, 10), (60, 12, 0.1, 20), (60, 12, 0.1, 1_000))
 )
-"""How large the trees are; the ``candidates`` are filled in."""
+"""How large the trees are, and how much of a history is looked at; the ``candidates`` are filled in."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,46 +55,40 @@ class Distillation:
 
 
 def distilled(
-    parts: Mapping[str, Scorer],
-    lessons: Lessons,
-    asked: Lessons,
-    value_of: Callable[[Lessons, Blend, Features], float],
-    answered: Callable[[Blend], float],
-    full: float,
-    rng: Generator,
+    parts: Mapping[str, Scorer], lessons: Lessons, answered: Callable[[Blend], float], full: float, rng: Generator
 ) -> Distillation:
     """Return the smallest blend that keeps ``KEEPS`` of the value ``full``, or else the best one.
 
-    Parts are added one by one, each time the one with which small trees order the candidates of ``asked`` best. After
-    each, small blends of the parts so far answer by themselves, with the candidates that they propose.
+    Parts are added one by one, each time the one with which a small blend answers best; after each, larger trees and
+    longer histories are tried.
 
     Args:
-        parts: Of the large blend, fitted on what is known when the questions of ``asked`` are.
+        parts: Of the large blend, fitted on what is known when the questions are asked.
         lessons: What the large blend learned from.
-        asked: The candidates of the validation; the same columns.
-        value_of: Returns how well a blend, given its columns, orders candidates; higher is better.
-        answered: Returns how well a blend does when it answers the questions itself.
-        full: What the large blend reaches when it does.
+        answered: Returns how well a blend answers the questions; higher is better.
+        full: What the large blend reaches.
         rng: Draws the seeds of trees.
     """
     few = _first(lessons, ROWS)
-    # The sum of all parts would need them all.
-    left = [name for name in parts if name != WeightedSum.name]
+    # The sum of all parts would need them all; what it leaves out has no candidates of its own.
+    total = parts.get(WeightedSum.name)
+    left = list(total.config.weights if isinstance(total, WeightedSum) else parts)
     chosen: list[str] = []
     best: Distillation | None = None
     while left and len(chosen) < MOST_PARTS:
-        value = {}
+        found = []
         for name in left:
-            some = [*chosen, name]
-            blend = _grown(parts, some, few, SIZES[0], rng)
-            value[name] = value_of(asked, blend, columns_of_parts(parts, some, asked.columns))
-        chosen.append(max(value, key=lambda name: value[name]))
-        left.remove(chosen[-1])
+            blend = _grown(parts, [*chosen, name], few, SIZES[0], rng)
+            found.append((answered(blend), name, blend))
+        value, name, blend = max(found, key=lambda one: one[0])
+        chosen.append(name)
+        left.remove(name)
         for size in SIZES:
-            blend = _grown(parts, chosen, few, size, rng)
-            found = answered(blend)
-            if best is None or found > best.value:
-                best = Distillation(blend, found, found / full if full else 1.0)
+            if size is not SIZES[0]:
+                blend = _grown(parts, chosen, few, size, rng)
+                value = answered(blend)
+            if best is None or value > best.value:
+                best = Distillation(blend, value, value / full if full else 1.0)
             if best.kept >= KEEPS:
                 return best
     assert best is not None
@@ -100,7 +102,7 @@ def columns_of_parts(parts: Mapping[str, Scorer], some: Sequence[str], columns: 
     return np.ascontiguousarray(columns[:, np.isin(of_part, [names.index(name) for name in some])])
 
 
-def refitted(parts: Mapping[str, Scorer], lessons: Lessons, config: BlendSettings, rng: Generator) -> Distilled:
+def refitted(parts: Mapping[str, Scorer], lessons: Lessons, config: DistilledSettings, rng: Generator) -> Distilled:
     """Return the small blend of those ``parts`` that ``config`` names, learned from the lessons of a large one."""
     some = {name: parts[name] for name in config.candidates}
     few = _first(lessons, ROWS)
@@ -109,7 +111,7 @@ def refitted(parts: Mapping[str, Scorer], lessons: Lessons, config: BlendSetting
 
 
 def _grown(
-    parts: Mapping[str, Scorer], some: Sequence[str], lessons: Lessons, size: BlendSettings, rng: Generator
+    parts: Mapping[str, Scorer], some: Sequence[str], lessons: Lessons, size: DistilledSettings, rng: Generator
 ) -> Distilled:
     counts = dict.fromkeys(some, max(LEAST_CANDIDATES, CANDIDATES // len(some)))
     return refitted(parts, lessons, size.model_copy(update={"candidates": counts}), rng)

@@ -50,9 +50,6 @@ def bundle(snapshot: Snapshot) -> Bundle:
     told = lessons.telling()
     blend = Blend.fit(parts, told.columns, told.right, config, rng, told.list_lengths)
 
-    def value(asked, blend, columns) -> float:
-        return float(asked.judged(blend.scores_of(columns), 3).hit.any(axis=1).mean())
-
     def answered(blend: Blend) -> float:
         found = []
         for number in range(len(questions)):
@@ -62,7 +59,7 @@ def bundle(snapshot: Snapshot) -> Bundle:
             found.append(np.isin(items, questions.relevant[number].indices).any())
         return float(np.mean(found))
 
-    small = distilled(parts, told, lessons, value, answered, answered(blend), rng)
+    small = distilled(parts, told, answered, answered(blend), rng)
     assert small.kept >= KEEPS
     return Bundle.of(snapshot, [*parts.values(), small.blend, blend], Blend.name, worlds.NOW, "")
 
