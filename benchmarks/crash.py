@@ -50,12 +50,14 @@ class Figures:
         acknowledged: Events of each visitor.
         sent_again: Batches that were sent more than once.
         ready_s: How long after the death of all workers the service was ready.
+        ready_cpu_s: Processor seconds that the new workers had used by then, each on average.
         cold_ready_s: How long after everything was killed, and started anew, it was ready.
     """
 
     acknowledged: Counter[str] = field(default_factory=Counter)
     sent_again: int = 0
     ready_s: list[float] = field(default_factory=list)
+    ready_cpu_s: list[float] = field(default_factory=list)
     cold_ready_s: list[float] = field(default_factory=list)
 
 
@@ -118,6 +120,7 @@ async def crashed(var: Path, workers: int, kills: int, whole: int, rng: Generato
             for pid in service.workers():
                 os.kill(pid, signal.SIGKILL)
             figures.ready_s.append(await _ready(service))
+            figures.ready_cpu_s.append(service.cpu_s() / workers)
     ended.set()
     await asyncio.gather(*clients)
     return service, figures
@@ -165,6 +168,7 @@ def main(
         "counted twice": f"{duplicated:,}",
         "rebuilt profiles that differ": f"{differing:,} of {len(live):,}",
         "ready after the workers' death": _range(figures.ready_s),
+        "of which processor seconds of each new worker": _range(figures.ready_cpu_s),
         "ready after the death of everything": _range(figures.cold_ready_s),
     }
     for name, value in rows.items():
@@ -180,6 +184,7 @@ def main(
             "rebuilt_differing": differing,
             "ready_s_median": float(np.median(figures.ready_s)),
             "ready_s_max": max(figures.ready_s),
+            "ready_cpu_s_max": max(figures.ready_cpu_s),
             "cold_ready_s_max": max(figures.cold_ready_s, default=0.0),
         }
         out.write_text(json.dumps(found, indent=2), encoding="utf-8")

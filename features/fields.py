@@ -311,6 +311,8 @@ def _parse_times(texts: pl.Series) -> tuple[pl.Series, pl.Series]:
 NAME: Final = "[a-z][a-z0-9_]*"
 """What names look like: of event types, of dimensions, of context."""
 Scalar = str | float | bool
+CHECKS_REMEMBERED: Final = 100_000
+"""So many different attributes of a batch are checked once for all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,7 +345,11 @@ class Attributes:
         """Return the column as JSON text; text is read as JSON."""
         if isinstance(given, pl.Series) and given.dtype == pl.Null:
             return Checked(given.cast(pl.String))
-        return _one_by_one(lambda one: as_json(self.value(_object(one))), list(given), pl.String())
+        known: dict[Any, str | Rejected] = {}  # visitors differ less in where they are than in what they do
+        return _one_by_one(lambda one: _once(known, one, self._text), list(given), pl.String())
+
+    def _text(self, given: object) -> str:
+        return as_json(self.value(_object(given)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -397,6 +403,25 @@ def _object(given: object) -> object:
     if isinstance(given, dict):  # a struct column has all names in every row
         return {name: value for name, value in given.items() if value is not None}
     return given
+
+
+def _once(known: dict[Any, str | Rejected], given: Any, check: Callable[[Any], str]) -> str:
+    """Return ``check(given)``, from ``known`` where an equal one has been checked already."""
+    key = tuple((name, type(value), value) for name, value in given.items()) if isinstance(given, dict) else given
+    try:
+        found = known.get(key)
+    except TypeError:  # it holds a list
+        return check(given)
+    if found is None:
+        try:
+            found = check(given)
+        except Rejected as rejected:
+            found = rejected
+        if len(known) < CHECKS_REMEMBERED:
+            known[key] = found
+    if isinstance(found, Rejected):
+        raise found
+    return found
 
 
 def as_json(values: dict[str, Any]) -> str:
