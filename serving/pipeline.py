@@ -190,7 +190,7 @@ class Pipeline:
             self._tiers(recipe),
             tuple(booster for _, booster in boosters if booster is not None),
             tuple(name for name, booster in boosters if booster is not None),
-            Caps(self.bundle.catalog, dimensions) if dimensions else None,
+            Caps(self.catalog, dimensions) if dimensions else None,
         )
         if len(self._plans) >= PLANS_KEPT:
             self._plans.clear()

@@ -190,16 +190,6 @@ class RankingLog:
             raise NotFound(f"No ranking was made by a recipe of version {recipe_version!r}.")
         return str(row[0])
 
-    def erase(self, user_id: str) -> int:
-        """Forget every ranking of a visitor, with the history that it was made of; return how many there were."""
-        self.write()
-        with self._writing, transaction(self._database):
-            count = self._database.execute("DELETE FROM rankings WHERE user_id = ?", [user_id]).rowcount
-            unused = "DELETE FROM histories WHERE NOT EXISTS (SELECT 1 FROM rankings WHERE history = histories.hash)"
-            if count:
-                self._database.execute(unused)
-        return count
-
 
 def _row(one: LoggedRanking, history: bytes) -> tuple[Any, ...]:
     return (

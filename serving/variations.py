@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import polars as pl
 from numba import njit
 from numpy.random import Generator
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from features.interactions import IntArray
 from models.compiled import INTS, LONG, LONGS
 from serving.item_values import ItemValues
+from serving.live_catalog import LiveCatalog
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,27 +33,52 @@ class Explored:
 
 
 class Caps:
-    """At most so many items of one value in a list."""
+    """At most so many items of one value in a list; an item that is new or changed counts as the catalog has it now."""
 
-    def __init__(self, catalog: pl.DataFrame, at_most: Mapping[str, int]) -> None:
-        self._values = ItemValues.of(catalog, tuple(at_most))
-        sizes = np.diff(self._values.first_value)
-        self._limits = np.repeat(np.array(list(at_most.values()), np.int32), sizes)
-        self._dimension_of = np.repeat(np.array(list(at_most)), sizes)
+    def __init__(self, catalog: LiveCatalog, at_most: Mapping[str, int]) -> None:
+        self._catalog = catalog
+        self._at_most = dict(at_most)
+        self._values = ItemValues.of(catalog.rows(None), tuple(at_most))
+        self._limits = np.repeat(np.array(list(at_most.values()), np.int32), np.diff(self._values.first_value))
+        self._version = catalog.version
+        self._changed: set[int] = set()
 
     def within(self, listed: IntArray, items: IntArray, n: int) -> NDArray[np.bool_]:
         """Return which of ``items`` join ``listed``, taken in order up to ``n`` of them; shape (len(items),)."""
-        return _within(listed, items, self._values.indptr, self._values.values, self._limits, n)
+        if self._as_numbered(listed) and self._as_numbered(items):
+            return _within(listed, items, self._values.indptr, self._values.values, self._limits, n)
+        counts = self._counts(listed)
+        joins = np.zeros(len(items), np.bool_)
+        for place, item in enumerate(items.tolist()):
+            values = self._named(item)
+            if n > 0 and all(counts[value] < self._at_most[value[0]] for value in values):
+                joins[place] = True
+                counts.update(values)
+                n -= 1
+        return joins
 
     def reason(self, listed: IntArray, item: int) -> str | None:
         """Return why ``item`` cannot join ``listed``, or None where it can."""
-        values = self._values
-        all_of_list = np.concatenate([values.of_item(one) for one in listed.tolist()] or [values.values[:0]])
-        for value in values.of_item(item).tolist():
-            if np.count_nonzero(all_of_list == value) >= self._limits[value]:
-                limit, dimension = self._limits[value], self._dimension_of[value]
-                return f"beyond {limit} of {dimension} {values.name(value)}"
+        counts = self._counts(listed)
+        for dimension, value in self._named(item):
+            if counts[dimension, value] >= self._at_most[dimension]:
+                return f"beyond {self._at_most[dimension]} of {dimension} {value}"
         return None
+
+    def _as_numbered(self, items: IntArray) -> bool:
+        """Return whether all ``items`` have the values that were numbered at the beginning."""
+        if self._catalog.version != self._version:
+            changed = self._catalog.changed_since(self._version)
+            self._changed.update(range(len(self._catalog)) if changed is None else changed.tolist())
+            self._version = self._catalog.version
+        return not self._changed or self._changed.isdisjoint(items.tolist())
+
+    def _counts(self, items: IntArray) -> Counter[tuple[str, str]]:
+        return Counter(value for item in items.tolist() for value in self._named(item))
+
+    def _named(self, item: int) -> list[tuple[str, str]]:
+        row = self._catalog.row(item)
+        return [(dimension, value) for dimension in self._at_most for value in row.get(dimension) or ()]
 
 
 def gumbel(scale: float, n: int, rng: Generator) -> NDArray[np.float64]:

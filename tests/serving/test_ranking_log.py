@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -18,7 +17,6 @@ from features.database import open_database
 from features.errors import NotFound
 from features.layout import Layout
 from serving.__main__ import app as commands
-from serving.ranking_log import RankingLog
 from serving.recipe_book import RecipeBook
 from serving.recipes import Recipes
 from serving.replay import logged, replayed
@@ -159,18 +157,27 @@ def test_zones_share_no_item(client: TestClient, var: Path) -> None:
         assert again(client, var, zone["ranking_id"]) == scored(zone)
 
 
-def test_a_visitor_is_forgotten_with_the_histories_that_were_only_theirs(client: TestClient, var: Path) -> None:
-    answer = asked(client, "recommend", user_id="eve")
-    client.app.state.assembly.rankings.write()  # type: ignore[attr-defined]
-    with closing(RankingLog(Layout(var))) as rankings:
-        assert rankings.ranking(answer["ranking_id"]).user_id == "eve"
-        assert rankings.erase("eve") >= 1
-        with pytest.raises(NotFound):
-            rankings.ranking(answer["ranking_id"])
-        assert rankings.erase("eve") == 0
-    with closing(sqlite3.connect(Layout(var).rankings)) as database:
-        orphans = "SELECT count(*) FROM histories WHERE hash NOT IN (SELECT history FROM rankings)"
-        assert database.execute(orphans).fetchone() == (0,)
+def test_a_limit_holds_for_items_that_are_new_or_have_changed(client: TestClient, var: Path) -> None:
+    recipe = {"sources": [{"source": "trending"}], "fill": True, "at_most": {"kind": 1}}
+    assert client.put("/v1/recipes/mixed", json=recipe).status_code == 200
+    tea = {"item_id": "tea", "title": "Tea", "price": 4.0, "dimensions": {"kind": "drink"}}
+    assert client.post("/v1/items", json={"put": [tea]}).status_code == 200
+    before = asked(client, "recommend", user_id="nobody", recipe="mixed")
+    assert [name for name, _ in scored(before)] == ["tea", "cake", "coal"]  # a drink, a food, a fuel
+    changes = [
+        tea | {"dimensions": {"kind": "food"}},
+        {"item_id": "rum", "title": "Rum", "price": 9.0, "dimensions": {"kind": "drink"}},
+        {"item_id": "pan", "title": "Pan", "price": 9.0, "dimensions": {"kind": "iron"}},
+    ]
+    assert client.post("/v1/items", json={"put": changes}).status_code == 200
+    after = asked(client, "recommend", user_id="nobody", recipe="mixed")
+    assert {name for name, _ in scored(after)} == {
+        "tea",
+        "milk",
+        "coal",
+        "pan",
+    }  # no cake beside tea, no rum beside milk
+    assert again(client, var, after["ranking_id"]) == scored(after)
 
 
 def test_a_recipe_put_in_place_counts_from_the_next_request_in_every_worker_and_can_be_taken_back(
