@@ -150,7 +150,7 @@ def run(
 
 def main(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of interactions.parquet.")],
-    quick: Annotated[bool, typer.Option("--quick", help="One cut in place of five.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="One cut in place of three.")] = False,
     out: Annotated[Path | None, typer.Option("--json", help="Where to write the figures.")] = None,
 ) -> None:
     """Compare the three ways to weigh events."""
@@ -166,7 +166,7 @@ def main(
             chosen_weights: list[list[float]] = []
             for label, way in WAYS.items():
                 total, times = np.zeros(len(snapshot.users)), np.zeros(len(snapshot.users))
-                for seed in range(1 if quick else 5):
+                for seed in range(1 if quick else 3):
                     values, questions, counts = run(snapshot, way, new, seed, workshop / "cuts")
                     users = _asked(snapshot, questions)
                     total[users] += values
