@@ -13,12 +13,22 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 APPLICATION_ID = 0x41545455  # "ATTU": tells our databases from those of other programs
 
 
-def open_database(path: Path, any_thread: bool = False, migrations: Path = MIGRATIONS) -> sqlite3.Connection:
+class Connection(sqlite3.Connection):
+    """A connection that counts its transactions, so that what was read in one that was undone can be told.
+
+    Attributes:
+        transactions: How many have begun.
+    """
+
+    transactions = 0
+
+
+def open_database(path: Path, any_thread: bool = False, migrations: Path | None = None) -> sqlite3.Connection:
     """Return a connection to the database at ``path``, which is created or migrated where necessary.
 
     What is committed survives a loss of power. A statement outside of ``transaction`` commits at once. The connection
     is for the thread that opened it, or with ``any_thread`` for one thread after another. The files in ``migrations``,
-    in the order of their names, make the schema.
+    in the order of their names, make the schema; by default it is that of the log.
 
     Raises:
         InvalidInput: the file is not a database of Attune.
@@ -27,11 +37,13 @@ def open_database(path: Path, any_thread: bool = False, migrations: Path = MIGRA
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=not any_thread)
+        connection = sqlite3.connect(
+            path, timeout=30, isolation_level=None, check_same_thread=not any_thread, factory=Connection
+        )
     except (OSError, sqlite3.OperationalError) as error:
         raise Unavailable(f"The database {path} cannot be opened: {error}.") from None
     try:
-        _migrate(connection, path, migrations)
+        _migrate(connection, path, migrations or MIGRATIONS)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
@@ -58,6 +70,8 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     begin, undo, end = "BEGIN IMMEDIATE", ["ROLLBACK"], "COMMIT"
     if connection.in_transaction:
         begin, undo, end = "SAVEPOINT part", ["ROLLBACK TO part", "RELEASE part"], "RELEASE part"
+    elif isinstance(connection, Connection):
+        connection.transactions += 1
     connection.execute(begin)
     try:
         yield

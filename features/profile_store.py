@@ -104,8 +104,10 @@ class SQLiteNumbers:
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
-        # Only what has been read is remembered: what is given in a transaction may be undone with it.
         self._known: dict[tuple[str, str], int] = {}
+        # What was given in a transaction is remembered from the next one on: it may be undone with it.
+        self._given: set[tuple[str, str]] = set()
+        self._given_in = 0
 
     def item(self, item_id: str) -> int:
         """Return the number of an item."""
@@ -132,16 +134,22 @@ class SQLiteNumbers:
         found = self._database.execute(
             "SELECT number FROM name_numbers WHERE (field, name) = (?, ?)", (field, name)
         ).fetchone()
+        this_transaction = getattr(self._database, "transactions", 0)
+        if self._given_in != this_transaction:
+            self._given_in = this_transaction
+            self._given.clear()
         if found is not None:
             if len(self._known) >= NAMES_REMEMBERED:
                 self._known.clear()
-            self._known[field, name] = number = int(found[0])
-            return number
+            if (field, name) not in self._given:
+                self._known[field, name] = int(found[0])
+            return int(found[0])
         where = "number >= ?" if end is None else f"number BETWEEN ? AND {end}"
         last = self._database.execute(f"SELECT max(number) FROM name_numbers WHERE {where}", (first,)).fetchone()[0]
         number = first if last is None else int(last) + 1
         if number == end:
             return number
+        self._given.add((field, name))
         self._database.execute("INSERT INTO name_numbers VALUES (?, ?, ?)", (number, field, name))
         return number
 
