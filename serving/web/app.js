@@ -88,6 +88,23 @@ function parts(contributions) {
   );
 }
 
+// Sends what the customer does with an item; the list that comes next knows of it.
+function does(userId, type, item) {
+  const made = element("button", "does", type === "click" ? "Click" : "Buy");
+  made.type = "button";
+  made.title = `Send a ${type} of this item as ${userId}`;
+  made.onclick = async () => {
+    try {
+      const recipe = $("recipes").querySelector("[aria-selected=true]").value;
+      await ask("v1/events", { user_id: userId, event_type: type, item_id: item.item_id, value: type === "purchase" ? item.price : null });
+      await show(userId, recipe);
+    } catch (error) {
+      tell(error.message);
+    }
+  };
+  return made;
+}
+
 async function showRanking(userId, recipe) {
   const mine = latest;
   const isCurrent = () => mine === latest && $("recipes").querySelector("[aria-selected=true]")?.value === recipe;
@@ -106,6 +123,7 @@ async function showRanking(userId, recipe) {
           "",
           item.title ?? item.item_id,
           element("span", "why", item.reasons.map((reason) => reason.text).join(" ")),
+          ...["click", "purchase"].map((type) => does(userId, type, item)),
         ),
         parts(item.contributions),
       ),
@@ -119,7 +137,7 @@ async function showRanking(userId, recipe) {
 
 let latest = 0; // an answer that a later choice has overtaken is not shown
 
-async function show(userId) {
+async function show(userId, recipe = RECIPES[0][0]) {
   const mine = ++latest;
   if (document.activeElement !== $("customer")) $("customer").value = userId;
   try {
@@ -135,7 +153,7 @@ async function show(userId) {
         return tab;
       }),
     );
-    await showRanking(userId, RECIPES[0][0]);
+    await showRanking(userId, recipe);
     $("person").hidden = false;
   } catch (error) {
     if (mine !== latest) return;

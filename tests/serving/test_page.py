@@ -90,3 +90,15 @@ def test_what_is_typed_while_the_page_loads_is_kept(page: Page, url: str) -> Non
     page.get_by_role("combobox", name="Customer").fill("user-004")
     expect(page.locator("#ranking li")).to_have_count(12)
     expect(page.get_by_role("combobox", name="Customer")).to_have_value("user-004")
+
+
+def test_a_click_is_in_the_profile_and_counts_for_the_next_list(page: Page, url: str) -> None:
+    page.goto(f"{url}/#user-005")
+    first = page.locator("#ranking li").first
+    shown = page.locator("#versions")
+    expect(shown).to_contain_text("Ranking")
+    ranking = shown.text_content() or ""
+    first.get_by_role("button", name="Click").click()
+    expect(page.locator("#recent li").first).to_contain_text("click")
+    expect(shown).not_to_have_text(ranking)
+    expect(page.locator("#ranking li")).to_have_count(12)
