@@ -7,11 +7,11 @@ import fcntl
 import logging
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from threading import Thread
+from threading import Lock, Thread
 from typing import Any, Final, TypeVar
 
 from features.database import transaction
@@ -40,7 +40,7 @@ class GroupCommit:
     """Runs work on a database in a thread of its own, many pieces in one durable transaction.
 
     Reaching the disk takes as long for one event as for hundreds, so what waits meanwhile goes together. A piece of
-    work that fails is undone alone. Use it from one event loop, inside of ``running()``.
+    work that fails is undone alone. Use it from event loops, inside of ``running()``.
     """
 
     def __init__(self, database: sqlite3.Connection, lock: Path) -> None:
@@ -48,8 +48,8 @@ class GroupCommit:
         self._database = database
         self._lock = lock
         self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
-        self._loop: asyncio.AbstractEventLoop
         self._weight = 0
+        self._weighing = Lock()
 
     async def committed(self, work: Callable[[], T], weight: int = 1) -> T:
         """Return what ``work()`` returns, once what it wrote is durable; ``weight`` tells how much that is.
@@ -65,25 +65,20 @@ class GroupCommit:
                 f"{self._weight:,} changes wait to be written, and {MAX_WAITING:,} may. Nothing of this request was"
                 " taken: send it again after the time in Retry-After."
             )
-        waiting = _Waiting(work, weight, self._loop.create_future())
-        assert waiting.future is not None
-        self._weight += weight
-        self._queue.put(waiting)
-        result: T = await waiting.future
-        return result
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._put(_Waiting(work, weight, future))
+        return await future
 
     def soon(self, work: Callable[[], Any], weight: int = 1) -> bool:
         """Run ``work()`` with the next transaction, without telling how it went; return whether there was room."""
         if self._weight + weight > MAX_WAITING:
             return False
-        self._weight += weight
-        self._queue.put(_Waiting(work, weight, None))
+        self._put(_Waiting(work, weight, None))
         return True
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Write until the context is left; what waits then is still written. Enter it in the event loop."""
-        self._loop = asyncio.get_running_loop()
+        """Write until the context is left; what waits then is still written."""
         thread = Thread(target=self._write, name="writer", daemon=True)
         thread.start()
         try:
@@ -113,7 +108,10 @@ class GroupCommit:
                     self._commit(group)
                 finally:
                     fcntl.flock(lock, fcntl.LOCK_UN)
-                self._loop.call_soon_threadsafe(self._tell, group, weight)
+                self._put_down(weight)
+                for loop in {waiting.future.get_loop() for waiting in group if waiting.future is not None}:
+                    with suppress(RuntimeError):  # who asked has gone away with their event loop
+                        loop.call_soon_threadsafe(_tell, group, loop)
 
     def _commit(self, group: list[_Waiting]) -> None:
         try:
@@ -132,12 +130,22 @@ class GroupCommit:
             for waiting in group:
                 waiting.error = waiting.error or refused
 
-    def _tell(self, group: list[_Waiting], weight: int) -> None:
-        self._weight -= weight
-        for waiting in group:
-            if waiting.future is None or waiting.future.done():  # nobody asked, or who did has gone away
-                continue
-            if waiting.error is not None:
-                waiting.future.set_exception(waiting.error)
-            else:
-                waiting.future.set_result(waiting.result)
+    def _put(self, waiting: _Waiting) -> None:
+        with self._weighing:
+            self._weight += waiting.weight
+        self._queue.put(waiting)
+
+    def _put_down(self, weight: int) -> None:
+        with self._weighing:
+            self._weight -= weight
+
+
+def _tell(group: list[_Waiting], loop: asyncio.AbstractEventLoop) -> None:
+    for waiting in group:
+        future = waiting.future
+        if future is None or future.get_loop() is not loop or future.done():  # done: who asked has gone away
+            continue
+        if waiting.error is not None:
+            future.set_exception(waiting.error)
+        else:
+            future.set_result(waiting.result)
