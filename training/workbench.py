@@ -114,6 +114,7 @@ class Workbench:
         self.backtest = backtest
         self.seed = seed
         self.tracking = tracking
+        self._code_hash = code_hash()  # of the code that runs, whatever is edited meanwhile
         self._progress = progress
         self._workers = workers
 
@@ -227,7 +228,7 @@ class Workbench:
             "snapshot_hash": self.backtest.snapshot.manifest.snapshot_hash,
             "holdout_days": str(self.backtest.days),
             "seed": str(self.seed),
-            "code_hash": code_hash(),
+            "code_hash": self._code_hash,
         }
 
     @contextmanager
