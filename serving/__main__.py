@@ -12,7 +12,7 @@ import typer
 from rich.table import Table
 
 from features.command_line import Var, console, run
-from features.errors import Unavailable
+from features.errors import NotFound, Unavailable
 from features.layout import Layout
 from serving.servers import require_free, service_environment
 from serving.settings import ServingSettings
@@ -54,6 +54,18 @@ def start_command(
         status = supervise(workers or settings.workers, lambda: answer(listener))
     if status:
         raise Unavailable(f"The service ended with status {status}; it says why above.")
+
+
+@app.command("relearn")
+def relearn_command(var: Var = Path("var")) -> None:
+    """Work out anew, from the whole log, what came of every decision and what policies know by it."""
+    from serving.decision_fold import rebuild
+
+    layout = Layout(var)
+    if not layout.database.is_file():
+        raise NotFound(f"There is no log in {var}. Give the service's folder with --var.")
+    rebuild(layout)
+    console.print(f"What came of decisions in {var} is made anew.")
 
 
 @app.command("replay")

@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol, TypeVar
 import numpy as np
 
 from features.decision_log import Decision, DecisionLog, Definition
-from features.errors import AttuneError, InvalidInput, NotFound
+from features.errors import InvalidInput, NotFound
 from features.fields import EPOCH
 from features.settings import Settings
 from models.evidence import Evidence
@@ -173,8 +173,8 @@ class Decisions:
             while True:
                 try:
                     await self.fold()
-                except AttuneError as error:
-                    log.error("What came of decisions could not be worked out: %s", error)
+                except Exception:  # decisions must go on, by what is known so far
+                    log.exception("What came of decisions could not be worked out; it is tried again.")
                 await asyncio.sleep(pause_s)
 
         task = asyncio.get_running_loop().create_task(fold_again_and_again())
