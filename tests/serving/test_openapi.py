@@ -8,7 +8,11 @@ from collections.abc import Iterator
 import pytest
 import schemathesis
 from hypothesis import settings
-from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
+from schemathesis.specs.openapi.checks import (
+    allow_header_conformance,
+    negative_data_rejection,
+    positive_data_acceptance,
+)
 from starlette.testclient import TestClient
 
 from serving.service import app
@@ -39,6 +43,8 @@ def test_every_answer_keeps_to_the_document(case: schemathesis.Case) -> None:
     excluded = [positive_data_acceptance] if beyond_schemas else []
     if case.path in BATCHES:
         excluded.append(negative_data_rejection)
+    if case.path.endswith("/export"):  # an id may hold a slash: there may be somebody called 0/export, to be erased
+        excluded.append(allow_header_conformance)
     case.call_and_validate(excluded_checks=excluded)
 
 
