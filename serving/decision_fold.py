@@ -69,8 +69,12 @@ class DecisionFold:
         return {(campaign, contexts): Evidence.from_json(json.loads(text)) for campaign, contexts, text in rows}
 
     def _take(self, events: pl.DataFrame) -> None:
-        users, moments = self._expose(events.drop_nulls("decision_id"))
+        owners, moments = self._expose(events.drop_nulls("decision_id"))
+        users = set(owners.values())
         kept = events.filter(pl.col("event_type").is_in(OUTCOME_TYPES))
+        # What names a decision is its person's, whatever the id that it was done under.
+        owner = pl.col("decision_id").replace_strict(owners, default=None, return_dtype=pl.String)
+        kept = kept.with_columns(user_id=pl.coalesce(owner, "user_id"))
         kept = kept.filter(pl.col("user_id").is_in(self._decided_for(kept["user_id"].unique().to_list(), users)))
         self._database.executemany(
             f"INSERT INTO outcome_events ({', '.join(OUTCOMES.names())}) VALUES (?, ?, ?, ?, ?, ?)"
@@ -82,9 +86,9 @@ class DecisionFold:
             moments += kept["timestamp_us"].to_list()
             self._reward(sorted(users), min(moments), max(moments))
 
-    def _expose(self, events: pl.DataFrame) -> tuple[set[str], list[int]]:
+    def _expose(self, events: pl.DataFrame) -> tuple[dict[str, str], list[int]]:
         """Note when the decisions that ``events`` name were seen and clicked on; return whose, and the moments."""
-        users: set[str] = set()
+        owners: dict[str, str] = {}
         moments: list[int] = []
         seen = events.group_by("decision_id", maintain_order=True).agg(
             pl.col("timestamp_us").min(),
@@ -109,9 +113,9 @@ class DecisionFold:
                 " clicked_at_us = excluded.clicked_at_us",
                 (number, exposed, clicked),
             )
-            users.add(user)
+            owners[decision_id] = user
             moments += [one for one in (*before, exposed_us, clicked_us) if one is not None]
-        return users, moments
+        return owners, moments
 
     def _decided_for(self, users: Sequence[str], also: set[str]) -> list[str]:
         """Return those of ``users`` for whom there is a decision of a campaign."""

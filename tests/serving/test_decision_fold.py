@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from features.events import Event
 from features.layout import Layout
 from serving.decision_fold import rebuild
 from tests.serving.deciding import NOW, Worker, event
@@ -72,6 +73,13 @@ def test_a_purchase_that_names_its_decision_is_credited_to_it(worker: Worker) ->
     first, second = worker.decide(), worker.decide(hours=2)
     worker.tell(event("impression", first), event("impression", second, 2), event("purchase", first, 3, value=7.0))
     assert worker.rewards() == {first.decision.decision_id: 7.0, second.decision.decision_id: 0.0}
+
+
+def test_a_click_that_names_a_decision_counts_whatever_the_id_it_was_done_under(worker: Worker) -> None:
+    worker.define(offer=POLICY)
+    plan = worker.decide()
+    worker.tell(Event("c1", "click", "a cookie", NOW, decision_id=plan.decision.decision_id))
+    assert worker.rewards() == {plan.decision.decision_id: 1.0}
 
 
 def test_the_order_in_which_events_arrive_changes_nothing(tmp_path: Path) -> None:
