@@ -223,7 +223,7 @@ class Bundle:
             Vocabulary.load(folder / "users.npy"),
             Vocabulary.load(folder / "items.npy"),
             Interactions.load(folder / "interactions"),
-            pl.read_parquet(folder / "catalog.parquet"),
+            pl.read_parquet(folder / "catalog.parquet").rechunk(),
             scorers,
         )
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import Final, NamedTuple
-
-import numpy as np
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 from serving.live_catalog import LiveCatalog
 
@@ -27,6 +25,9 @@ class Cards:
     def __init__(self, catalog: LiveCatalog) -> None:
         self._catalog = catalog
         self._version = catalog.version
+        # One chunk of the few columns: gathering from a table as it is read from a file goes through all of it.
+        self._shown = catalog.rows(None).select("item_id", *SHOWN).rechunk()
+        self._changed: set[int] = set()
         self._cards: dict[int, Card] = {}
 
     def of(self, items: Sequence[int]) -> list[Card]:
@@ -38,18 +39,20 @@ class Cards:
             if len(self._cards) + len(missing) > CARDS_KEPT:
                 self._cards.clear()
                 missing = list(items)
-            rows = self._catalog.rows(np.array(missing, np.int32)).select(*SHOWN).iter_rows(named=True)
-            for item, row in zip(missing, rows, strict=True):
-                item_id = self._catalog.id(item)
-                known = {"item_id": item_id, **{name: value for name, value in row.items() if value is not None}}
-                self._cards[item] = Card(item_id, json.dumps(known, ensure_ascii=False)[1:-1])
+            for item, row in zip(missing, self._rows(missing), strict=True):
+                known = {name: row[name] for name in ("item_id", *SHOWN) if row[name] is not None}
+                self._cards[item] = Card(row["item_id"], json.dumps(known, ensure_ascii=False)[1:-1])
         return [self._cards[item] for item in items]
+
+    def _rows(self, items: list[int]) -> Sequence[Mapping[str, Any]]:
+        if self._changed.isdisjoint(items):
+            return self._shown[items].rows(named=True)
+        return [self._catalog.row(item) for item in items]
 
     def _forget_changed(self) -> None:
         changed = self._catalog.changed_since(self._version)
-        if changed is None:
-            self._cards.clear()
-        else:
-            for item in changed.tolist():
-                self._cards.pop(item, None)
+        items = range(len(self._catalog)) if changed is None else changed.tolist()
+        self._changed.update(items)
+        for item in items:
+            self._cards.pop(item, None)
         self._version = self._catalog.version

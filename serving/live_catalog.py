@@ -141,10 +141,11 @@ class LiveCatalog:
         changed = [place for place, index in enumerate(wanted.tolist()) if index in self._rows] if self._rows else []
         if not changed:
             return frame if items is None else frame[wanted]
-        places = wanted.astype(np.int64)
-        places[changed] = len(frame) + np.arange(len(changed))
+        same = np.setdiff1d(np.arange(len(wanted)), changed)
+        places = np.empty(len(wanted), np.int64)
+        places[same], places[changed] = np.arange(len(same)), len(same) + np.arange(len(changed))
         rows = [self._rows[int(wanted[place])] for place in changed]
-        return pl.concat([frame, pl.DataFrame(rows, schema=frame.schema)])[places]
+        return pl.concat([frame[wanted[same]], pl.DataFrame(rows, schema=frame.schema)])[places]
 
     def _take(self, changes: Iterable[Change]) -> None:
         for change in changes:

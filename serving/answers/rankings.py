@@ -165,7 +165,7 @@ def logged(pipeline: Pipeline, cards: Cards, made: Made, kind: str, request: wir
         made_at=made.query.now,
         kind=kind,
         user_id=None if visitor is None else visitor.user_id,
-        request=request.model_dump_json(exclude_defaults=True),
+        request=json.dumps(request.model_dump(mode="json", exclude_defaults=True) | {"recipe": made.query.recipe}),
         bundle_id=pipeline.bundle.manifest.bundle_id,
         catalog_version=pipeline.catalog.version,
         recipe_version=pipeline.recipes[made.query.recipe].version,
