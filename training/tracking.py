@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 from urllib.parse import unquote, urlparse
 
 # MLflow reads it when it is imported. Usage is reported only where the operator asks for it.
@@ -123,11 +123,11 @@ class Tracking:
             name: What a person reads in the list of runs.
             tags: What the run is of, to find it again.
             parent: The run that it is part of.
-            resume: Whether to go on with the latest run of the same tags, if it was not finished.
+            resume: Whether to go on with the latest run of the same tags, if there is one.
         """
         if parent is not None:
             tags = dict(tags) | {MLFLOW_PARENT_RUN_ID: parent.run_id}
-        run = self._latest(tags, "!=") if resume else None
+        run = self._latest(tags) if resume else None
         if run is None:
             run = self._client.create_run(self._experiment_id, run_name=name, tags=dict(tags))
         else:
@@ -141,12 +141,11 @@ class Tracking:
 
     def find(self, tags: Mapping[str, str]) -> Run | None:
         """Return the latest finished run that has all of ``tags``, or None."""
-        found = self._latest(tags, "=")
+        found = self._latest(tags, "attributes.status = 'FINISHED'")
         return _run(found) if found else None
 
-    def _latest(self, tags: Mapping[str, str], finished: Literal["=", "!="]) -> entities.Run | None:
-        conditions = [f"attributes.status {finished} 'FINISHED'"]
-        conditions += [f"tags.`{name}` = '{value}'" for name, value in tags.items()]
+    def _latest(self, tags: Mapping[str, str], *conditions: str) -> entities.Run | None:
+        conditions += tuple(f"tags.`{name}` = '{value}'" for name, value in tags.items())
         found = self._client.search_runs(
             [self._experiment_id], " and ".join(conditions), max_results=1, order_by=["attributes.start_time DESC"]
         )
