@@ -212,14 +212,15 @@ def test_a_bad_request_is_refused(client: TestClient, asked: dict[str, Any], sta
     assert answer.json()["error"]["message"]
 
 
+def test_names_and_decisions_that_do_not_exist_are_not_found(client: TestClient) -> None:
+    assert client.get("/v1/decisions/nothing").status_code == 404
+    assert "There is no experiment 'x'" in client.get("/v1/experiments/x").json()["error"]["message"]
+    assert client.put("/v1/campaigns/A", json=BANNER).status_code == 400
+
+
+# Last: the app has one state, which this service takes over.
 def test_content_is_decided_for_before_any_bundle_is_promoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ATTUNE_VAR", str(tmp_path))
     with TestClient(app) as client:
         put(client, "early", BANNER | {"audience": "visits = 0"})
         assert decide(client, "home")["campaign"] == "early"
-
-
-def test_names_and_decisions_that_do_not_exist_are_not_found(client: TestClient) -> None:
-    assert client.get("/v1/decisions/nothing").status_code == 404
-    assert "There is no experiment 'x'" in client.get("/v1/experiments/x").json()["error"]["message"]
-    assert client.put("/v1/campaigns/A", json=BANNER).status_code == 400
