@@ -58,8 +58,7 @@ NUMBERED: Final = pa.schema(
 BATCH_ROWS: Final = 50_000
 _COLUMNS: Final = ", ".join("timestamp_us" if name == "timestamp" else name for name in SCHEMA.names)
 _INSERT: Final = (
-    f"INSERT INTO events ({_COLUMNS}) VALUES ({', '.join('?' * len(SCHEMA))})"
-    " ON CONFLICT (event_id) DO NOTHING RETURNING sequence"
+    f"INSERT INTO events ({_COLUMNS}) VALUES ({', '.join('?' * len(SCHEMA))}) ON CONFLICT (event_id) DO NOTHING"
 )
 
 
@@ -113,19 +112,23 @@ class EventLog:
         with transaction(self._database):
             # inside the transaction: no import can finish between the look and the writing
             known = self._in_history([event.event_id for event in given])
-            sequences = [
-                None if event.event_id in known else self._database.execute(_INSERT, _row(event)).fetchone()
-                for event in given
-            ]
-            new = [event for event, sequence in zip(given, sequences, strict=True) if sequence]
-            last = max((sequence for (sequence,) in filter(None, sequences)), default=0)
+            unknown = [event for event in given if event.event_id not in known] if known else given
+            before = self._last_sequence()
+            inserted = self._database.executemany(_INSERT, map(_row, unknown)).rowcount
+            if inserted == len(given):
+                new, is_new = given, (True,) * len(given)
+            else:
+                added = "SELECT event_id FROM events WHERE sequence > ?"
+                fresh = {event_id: None for (event_id,) in self._database.execute(added, [before])}
+                is_new = tuple(fresh.pop(event.event_id, 0) is None for event in given)  # the first of equal ids
+                new = [event for event, one in zip(given, is_new, strict=True) if one]
+            last = self._last_sequence() if new else 0
             if new:
                 self.profiles.add(folded(new, self.profiles.numbers).items(), last)
                 for event in new:
                     if event.same_as is not None and event.event_type in LINKING:
                         when_us, holds = _microseconds(event.timestamp), LINKING[event.event_type]
                         self.profiles.link(event.user_id, event.same_as, when_us, holds, last)
-        is_new = tuple(sequence is not None for sequence in sequences)
         return Appended(len(new), len(given) - len(new), is_new=is_new, version=last)
 
     def append_tables(self, tables: Iterable[pa.Table]) -> Appended:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
+from functools import cache
 from typing import Any, ClassVar, Final, Protocol, TypeVar
 
 import polars as pl
@@ -56,6 +57,7 @@ class Field(Protocol[T_co]):
 CONTROL: Final = r"[\x00-\x1f\x7f-\x9f]"
 """Control characters, as a regular expression."""
 _CONTROL = re.compile(CONTROL)
+_compiled = cache(re.compile)  # re's own memory of patterns costs as much as matching a short text
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ class Text:
         """Return ``given`` if it is such a text."""
         if isinstance(given, str):
             try:
-                size = len(given.encode())
+                size = len(given) if given.isascii() else len(given.encode())
             except UnicodeEncodeError:  # half of a surrogate pair
                 size = 0
             if 1 <= size <= self.max_bytes and self._may_hold(given):
@@ -96,8 +98,8 @@ class Text:
 
     def _may_hold(self, text: str) -> bool:
         if self.pattern:
-            return re.fullmatch(self.pattern, text) is not None
-        return self.multiline or _CONTROL.search(text) is None
+            return _compiled(self.pattern).fullmatch(text) is not None
+        return self.multiline or text.isprintable() or _CONTROL.search(text) is None
 
     def column(self, given: Given, time_zone: str | None = None) -> Checked:
         """Return the column as text; whole numbers become their digits."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final, Protocol, runtime_checkable
+from typing import Final, Protocol, TypeVar, runtime_checkable
 
 from numpy.random import Generator
 
@@ -104,18 +104,25 @@ class SQLiteNumbers:
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
+        self._items: dict[str, int] = {}
         self._known: dict[tuple[str, str], int] = {}
         # What was given in a transaction is remembered from the next one on: it may be undone with it.
-        self._given: set[tuple[str, str]] = set()
+        self._given: set[str | tuple[str, str]] = set()
         self._given_in = 0
 
     def item(self, item_id: str) -> int:
         """Return the number of an item."""
+        number = self._items.get(item_id)
+        if number is not None:
+            return number
         find = "SELECT number FROM item_numbers WHERE item_id = ?"
         found = self._database.execute(find, (item_id,)).fetchone()
         if found is None:
             give = "INSERT INTO item_numbers (item_id) VALUES (?) RETURNING number"
             found = self._database.execute(give, (item_id,)).fetchone()
+            self._given_now().add(item_id)
+        elif item_id not in self._given_now():
+            _remember(self._items, item_id, int(found[0]))
         return int(found[0])
 
     def event_type(self, name: str) -> int:
@@ -134,27 +141,38 @@ class SQLiteNumbers:
         found = self._database.execute(
             "SELECT number FROM name_numbers WHERE (field, name) = (?, ?)", (field, name)
         ).fetchone()
-        this_transaction = getattr(self._database, "transactions", 0)
-        if self._given_in != this_transaction:
-            self._given_in = this_transaction
-            self._given.clear()
         if found is not None:
-            if len(self._known) >= NAMES_REMEMBERED:
-                self._known.clear()
-            if (field, name) not in self._given:
-                self._known[field, name] = int(found[0])
+            if (field, name) not in self._given_now():
+                _remember(self._known, (field, name), int(found[0]))
             return int(found[0])
         where = "number >= ?" if end is None else f"number BETWEEN ? AND {end}"
         last = self._database.execute(f"SELECT max(number) FROM name_numbers WHERE {where}", (first,)).fetchone()[0]
         number = first if last is None else int(last) + 1
         if number == end:
             return number
-        self._given.add((field, name))
+        self._given_now().add((field, name))
         self._database.execute("INSERT INTO name_numbers VALUES (?, ?, ?)", (number, field, name))
         return number
 
+    def _given_now(self) -> set[str | tuple[str, str]]:
+        """Return what was given a number in the transaction that is open."""
+        this_transaction = getattr(self._database, "transactions", 0)
+        if self._given_in != this_transaction:
+            self._given_in = this_transaction
+            self._given.clear()
+        return self._given
 
-NAMES_REMEMBERED: Final = 10_000
+
+REMEMBERED: Final = 50_000
+"""So many numbers of items, and of names, are kept at hand: about 8 MB."""
+
+K = TypeVar("K")
+
+
+def _remember(known: dict[K, int], name: K, number: int) -> None:
+    if len(known) >= REMEMBERED:
+        known.clear()
+    known[name] = number
 
 
 class SQLiteProfileStore:
@@ -189,11 +207,13 @@ class SQLiteProfileStore:
     def add(self, profiles: Iterable[tuple[str, Profile]], version: int) -> None:
         """Add to the profile of each identity what further events tell."""
         with transaction(self._database):
-            for user_id, more in profiles:
-                found = self._database.execute(_FIND, (user_id,)).fetchone()
-                profile = (more if found is None else Profile.from_bytes(found[2]) + more).last(self._kept)
-                stored = profile.account_id, version, profile.to_bytes(), user_id
-                self._database.execute(_INSERT if found is None else _UPDATE, stored)
+            self._database.executemany(_PUT, (self._sum(user_id, more, version) for user_id, more in profiles))
+
+    def _sum(self, user_id: str, more: Profile, version: int) -> tuple[str, str | None, int, bytes]:
+        """Return the row of ``user_id`` with ``more`` added."""
+        found = self._database.execute(_FIND, (user_id,)).fetchone()
+        profile = (more if found is None else Profile.from_bytes(found[2]) + more).last(self._kept)
+        return user_id, profile.account_id, version, profile.to_bytes()
 
     def link(self, user_id: str, same_as: str, timestamp_us: int, holds: bool, version: int) -> None:
         """Take in that ``user_id`` was said to be ``same_as``, or not to be any more."""
@@ -287,8 +307,9 @@ class SQLiteProfileStore:
 
 _FIND: Final = "SELECT person, version, profile FROM profiles WHERE user_id = ?"
 _MEMBERS: Final = "SELECT user_id, version, profile FROM profiles WHERE person = ? ORDER BY user_id"
-_INSERT: Final = "INSERT INTO profiles (account_id, version, profile, user_id) VALUES (?, ?, ?, ?)"
-_UPDATE: Final = "UPDATE profiles SET account_id = ?, version = max(version, ?), profile = ? WHERE user_id = ?"
+_PUT: Final = """INSERT INTO profiles (user_id, account_id, version, profile) VALUES (?, ?, ?, ?)
+    ON CONFLICT (user_id) DO UPDATE SET account_id = excluded.account_id, version = max(version, excluded.version),
+    profile = excluded.profile"""
 _EACH_PERSON: Final = "SELECT user_id FROM profiles WHERE (person IS NULL OR person = user_id)"
 
 

@@ -281,24 +281,21 @@ _ADD: Final = STANDARD_EVENT_TYPES.index("add_to_cart")
 _CART: Final = [_ADD, STANDARD_EVENT_TYPES.index("remove_from_cart"), arrays.PURCHASE]
 
 
-def event_row(event: Event, numbers: Numbers) -> Rows:
+def event_row(event: Event, numbers: Numbers) -> list[int]:
     """Return ``event`` as numbers; columns as in ``features/profile_arrays.py``."""
     second = int(event.timestamp.timestamp())
     weekday, hour, *names = context_row(event.context, numbers)
-    return np.array(
-        [
-            second,
-            session_hash(event.session_id),
-            -1 if event.item_id is None else numbers.item(event.item_id),
-            numbers.event_type(event.event_type),
-            round(event.quantity * QUANTITY_STEPS),
-            round((event.value or 0.0) * MONEY_STEPS),
-            weekday_of(second) if weekday < 0 else weekday,
-            hour_of(second) if hour < 0 else hour,
-            *names,
-        ],
-        np.int64,
-    )
+    return [
+        second,
+        session_hash(event.session_id),
+        -1 if event.item_id is None else numbers.item(event.item_id),
+        numbers.event_type(event.event_type),
+        round(event.quantity * QUANTITY_STEPS),
+        round((event.value or 0.0) * MONEY_STEPS),
+        weekday_of(second) if weekday < 0 else weekday,
+        hour_of(second) if hour < 0 else hour,
+        *names,
+    ]
 
 
 def context_row(context: Mapping[str, Scalar], numbers: Numbers) -> list[int]:
@@ -349,10 +346,8 @@ def folded(events: Iterable[Event], numbers: Numbers) -> dict[str, Profile]:
 
 
 def _folded(events: Sequence[Event], numbers: Numbers) -> Profile:
-    rows = np.stack([event_row(event, numbers) for event in events])
-    if len(rows) > 1:
-        rows = rows[np.lexsort(rows.T[::-1])]
-    worded = (event for event in events if event.event_type in WORDED and event.context)
+    rows = np.array(sorted(event_row(event, numbers) for event in events), np.int64)
+    worded = [event for event in events if event.event_type in WORDED and event.context]
     texts = sum((texts_of(one.event_type, _microseconds(one.timestamp), one.context) for one in worded), Texts())
     return Profile.of_rows(rows, texts.to_bytes())
 
