@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Any, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 import lightgbm
 import numpy as np
@@ -18,9 +18,12 @@ from features.errors import InvalidInput
 from features.interactions import History, IntArray
 from features.settings import Settings
 from models.scorer import Arrays, Features, Reason, Scorer, Scores, best_first
+from models.trees import Trees
 
 BASE = "base"
 """Name of the part of a score that is the same for every item."""
+ABOVE_LEAST = 1e-3
+"""What the least possible score is."""
 
 
 class BlendSettings(Settings):
@@ -125,8 +128,7 @@ class Blend(Scorer):
 
     def scores_of(self, columns: Features) -> Scores:
         """Return the log-odds above the least possible of each row of what ``features`` returns; at least one."""
-        raw = self._trees.predict(columns, raw_score=True, num_threads=1)
-        return (raw - self._least).astype(np.float32)
+        return (self.trees.sums(columns) - self.trees.least + ABOVE_LEAST).astype(np.float32)
 
     def staged_scores_of(self, columns: Features, every: int) -> Iterator[tuple[int, Scores]]:
         """Yield a number of trees and what these alone make of each row of ``columns``, ``every`` trees more each time.
@@ -134,13 +136,10 @@ class Blend(Scorer):
         The last scores are those of ``scores_of``, up to rounding and a constant.
         """
         total = np.zeros(len(columns))
-        n_trees = self._trees.num_trees()
-        for start in range(0, n_trees, every):
-            more = min(every, n_trees - start)
-            total += self._trees.predict(
-                columns, raw_score=True, start_iteration=start, num_iteration=more, num_threads=1
-            )
-            yield start + more, total.astype(np.float32)
+        for start in range(0, len(self.trees), every):
+            end = min(start + every, len(self.trees))
+            total += self.trees.sums(columns, start, end)
+            yield end, total.astype(np.float32)
 
     def features(self, history: History, items: IntArray, now: datetime) -> Features:
         """Return the columns of all parts, side by side."""
@@ -153,14 +152,14 @@ class Blend(Scorer):
         """
         if not len(items):
             return {name: np.zeros(0, dtype=np.float32) for name in (*self.parts, BASE)}
-        shap = np.asarray(self._trees.predict(self.features(history, items, now), pred_contrib=True, num_threads=1))
+        shap = np.asarray(self._booster.predict(self.features(history, items, now), pred_contrib=True, num_threads=1))
         names = sorted(self.parts)
         ends = np.cumsum([len(self.parts[name].feature_names) for name in names])
         found = {
             name: part.sum(axis=1).astype(np.float32)
             for name, part in zip(names, np.split(shap[:, :-1], ends[:-1], axis=1), strict=True)
         }
-        return found | {BASE: (shap[:, -1] - self._least).astype(np.float32)}
+        return found | {BASE: (shap[:, -1] - self.trees.least + ABOVE_LEAST).astype(np.float32)}
 
     def candidates(self, history: History, n: int, now: datetime) -> IntArray:
         """Return the ``n`` best of what the parts propose."""
@@ -199,13 +198,13 @@ class Blend(Scorer):
         return cls(config, {name: parts[name] for name in config.candidates}, arrays["model"])
 
     @cached_property
-    def _trees(self) -> lightgbm.Booster:
-        return lightgbm.Booster(model_str=self.model.tobytes().decode())
+    def trees(self) -> Trees:
+        """The trees, ready to be added up."""
+        return Trees.of(self.model.tobytes().decode())
 
     @cached_property
-    def _least(self) -> float:
-        trees = self._trees.dump_model()["tree_info"]
-        return sum(_least_leaf(tree["tree_structure"]) for tree in trees) - 1e-3
+    def _booster(self) -> lightgbm.Booster:
+        return lightgbm.Booster(model_str=self.model.tobytes().decode())
 
 
 def proposed(parts: Mapping[str, Scorer], counts: Mapping[str, int], history: History, now: datetime) -> IntArray:
@@ -221,9 +220,3 @@ def columns_of(parts: Mapping[str, Scorer], history: History, items: IntArray, n
 def column_names(parts: Mapping[str, Scorer]) -> list[str]:
     """Return the name of each column of ``columns_of``: ``part.feature``."""
     return [f"{name}.{feature}" for name in sorted(parts) for feature in parts[name].feature_names]
-
-
-def _least_leaf(node: dict[str, Any]) -> float:
-    if "leaf_value" in node:
-        return float(node["leaf_value"])
-    return min(_least_leaf(node["left_child"]), _least_leaf(node["right_child"]))

@@ -18,7 +18,7 @@ from models.scorer import Arrays, Features, Scorer
 class DistilledSettings(BlendSettings):
     """How a small blend is made."""
 
-    recent_interactions: PositiveInt = 1_000
+    recent_interactions: PositiveInt = 50
     """How many interactions of a history are looked at, the last ones."""
 
 
@@ -45,4 +45,10 @@ class Distilled(Blend):
         return cls(config, {name: parts[name] for name in config.candidates}, arrays["model"])
 
     def _recent(self, history: History) -> History:
-        return history[max(0, len(history) - self.config.recent_interactions) :]
+        # The very same for candidates and columns, for parts remember what they found for it.
+        latest = self.__dict__.get("_latest")
+        if latest is None or latest[0] is not history:
+            recent = history[max(0, len(history) - self.config.recent_interactions) :]
+            latest = self.__dict__["_latest"] = (history, recent)
+        found: History = latest[1]
+        return found

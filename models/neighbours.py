@@ -8,13 +8,14 @@ from datetime import datetime
 from typing import Any, ClassVar, Final, Self
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 from numpy.typing import NDArray
 from pydantic import Field, PositiveFloat, PositiveInt
 from scipy import sparse
 
 from features.interactions import History, IntArray
 from features.settings import Settings
+from models.compiled import DOUBLE, FLOATS, INTS, LONG, LONGS
 from models.scorer import Arrays, Features, Reason, Scorer, Scores, best_first, interaction_weights
 
 PLACES: Final = 200
@@ -23,6 +24,12 @@ PLACES: Final = 200
 BLOCK_ROWS: Final = 1024
 BLOCK_ENTRIES: Final = 2**24
 """A product of dense matrices is held in blocks of so many entries, at most."""
+
+_SLOTS: Final = types.Array(types.int32, 1, "C")
+_TIES: Final = types.Array(types.float32, 2, "C")
+_ROWS: Final = types.Array(types.int64, 1, "C")
+_Pulled = tuple[IntArray, IntArray, Scores, NDArray[np.float32], NDArray[np.int64]]
+"""What ``_pull`` returns."""
 
 
 class NeighbourSettings(Settings):
@@ -66,7 +73,7 @@ class NeighbourScorer(Scorer):
 
     def scores(self, history: History, items: IntArray, now: datetime) -> Scores:
         """Return the strength of the ties between each of ``items`` and the history."""
-        return self._all(history, now)[items]
+        return _scores_of(items, *self._pulled(history, now)[:3])
 
     def features(self, history: History, items: IntArray, now: datetime) -> Features:
         """Return six columns: the score, and what the score alone does not tell.
@@ -75,22 +82,20 @@ class NeighbourScorer(Scorer):
         before it; ``strongest`` that of the strongest tie; ``share_of_best`` the score by the best score of any item;
         ``place`` how many items score higher, at most ``PLACES``.
         """
-        mine, weight = self.anchors(history, now)
-        return _columns(mine, weight, self.indptr, self.indices, self.strength, items, PLACES)
+        return _columns(items, *self._pulled(history, now), PLACES)
 
     def candidates(self, history: History, n: int, now: datetime) -> IntArray:
-        """Return the ``n`` items that have the strongest ties with the history."""
-        strength = self._all(history, now)
-        items = np.flatnonzero(strength > 0).astype(np.int32)
-        return best_first(items, strength[items], n)
+        """Return the ``n`` items that have the strongest ties with the history, ties in score in order of the items."""
+        _, items, scores, _, best = self._pulled(history, now)
+        return items[best[:n] if n <= PLACES else _best(items, scores, n)]
 
     def tied(self, history: History, now: datetime) -> tuple[IntArray, Scores]:
         """Return the items that score above 0, none twice, in any order, and their scores.
 
         It takes no longer in a larger catalog.
         """
-        mine, weight = self.anchors(history, now)
-        return _tied(mine, weight, self.indptr, self.indices, self.strength)
+        _, items, scores, _, _ = self._pulled(history, now)
+        return items, scores
 
     def reason(self, history: History, item: int, now: datetime) -> Reason | None:
         """Return the one or two items of the history that ``item`` is tied to most."""
@@ -115,17 +120,20 @@ class NeighbourScorer(Scorer):
         """Return the scorer that ``arrays`` describe."""
         return cls(config, **arrays)  # type: ignore[arg-type]
 
-    def _all(self, history: History, now: datetime) -> Scores:
-        mine, weight = self.anchors(history, now)
-        return _total(mine, weight, self.indptr, self.indices, self.strength)
+    def _pulled(self, history: History, now: datetime) -> _Pulled:
+        # Candidates and columns are asked for one after the other: what was found last for this very history is kept.
+        latest = self.__dict__.get("_latest")
+        if latest is None or latest[0] is not history or latest[1] != now:
+            found = _pull(*self.anchors(history, now), self.indptr, self.indices, self.strength, PLACES)
+            latest = self.__dict__["_latest"] = (history, now, found)
+        pulled: _Pulled = latest[2]
+        return pulled
 
     def anchors(self, history: History, now: datetime) -> tuple[IntArray, NDArray[np.float32]]:
         """Return the items of the interactions that count, the last one first, and what each weighs."""
         recent = history[max(0, len(history) - self.config.recent_interactions) :]
-        weight = interaction_weights(recent, self.event_weights, self.config.half_life_days, now)[::-1]
-        counts = weight > 0
-        weight = weight[counts] * np.float32(self.config.step_decay) ** np.arange(np.count_nonzero(counts))
-        return recent.item[::-1][counts], weight.astype(np.float32)
+        weight = interaction_weights(recent, self.event_weights, self.config.half_life_days, now)
+        return _latest_first(np.ascontiguousarray(recent.item), weight, self.config.step_decay)
 
     def _between(self, one: int, other: int) -> float:
         part = slice(int(self.indptr[one]), int(self.indptr[one + 1]))
@@ -189,58 +197,98 @@ def _strongest(indptr, indices, data, n):  # type: ignore[no-untyped-def]
     return out_indptr, out_indices, out_data
 
 
-@njit(cache=True)
-def _total(mine, weight, indptr, indices, strength):  # type: ignore[no-untyped-def]
-    total = np.zeros(len(indptr) - 1, np.float32)
-    for k in range(len(mine)):
-        for at in range(indptr[mine[k]], indptr[mine[k] + 1]):
-            total[indices[at]] += weight[k] * strength[at]
-    return total
+@njit((INTS, FLOATS, DOUBLE), cache=True)
+def _latest_first(item, weight, step_decay):  # type: ignore[no-untyped-def]
+    """Return the items that weigh something, the last one first, and what they weigh with each step back."""
+    items, weights = np.empty(len(item), np.int32), np.empty(len(item), np.float32)
+    n, share = 0, 1.0
+    for row in range(len(item) - 1, -1, -1):
+        if weight[row] > 0:
+            items[n], weights[n] = item[row], weight[row] * share
+            n += 1
+            share *= step_decay
+    return items[:n].copy(), weights[:n].copy()
 
 
-@njit(cache=True)
-def _tied(mine, weight, indptr, indices, strength):  # type: ignore[no-untyped-def]
+@njit((_SLOTS, INTS, types.int32), cache=True, inline="always")
+def _slot(slots, items, item):  # type: ignore[no-untyped-def]
+    """Return the slot that holds ``item``, or the empty one where it belongs; a slot holds 1 + the item's row."""
+    mask = len(slots) - 1
+    at = (np.int64(item) * 2654435761) & mask
+    while slots[at] != 0 and items[slots[at] - 1] != item:
+        at = (at + 1) & mask
+    return at
+
+
+@njit((INTS, FLOATS, LONG), cache=True)
+def _best(items, scores, n):  # type: ignore[no-untyped-def]
+    """Return the rows of the ``n`` highest ``scores``, the highest first, equal ones in order of the items."""
+    floor = np.partition(scores, len(scores) - n)[len(scores) - n] if len(scores) > n else np.float32(0)
+    rows = np.flatnonzero(scores >= floor)
+    rows = rows[np.argsort(items[rows])]
+    return rows[np.argsort(-scores[rows], kind="mergesort")][:n]
+
+
+@njit((INTS, FLOATS, LONGS, INTS, FLOATS, LONG), cache=True)
+def _pull(mine, weight, indptr, indices, strength, places):  # type: ignore[no-untyped-def]
+    """Return what is tied with ``mine``, ordered from the last interaction on, in a time that no catalog lengthens.
+
+    That is a hash table of the rows, their items, the scores, of each the tie with the last interaction, with the one
+    before it and the strongest, and the ``places`` best rows in order.
+    """
     longest = 0
     for k in range(len(mine)):
         longest += indptr[mine[k] + 1] - indptr[mine[k]]
-    total = np.zeros(len(indptr) - 1, np.float32)
-    items = np.empty(min(longest, len(total)), np.int32)
+    longest = min(longest, len(indptr) - 1)
+    n_slots = 2
+    while n_slots < 2 * longest:
+        n_slots *= 2
+    slots = np.zeros(n_slots, np.int32)
+    items = np.empty(longest, np.int32)
+    scores = np.empty(longest, np.float32)
+    ties = np.empty((longest, 3), np.float32)
     n = 0
     for k in range(len(mine)):
         for at in range(indptr[mine[k]], indptr[mine[k] + 1]):
             more = weight[k] * strength[at]
             if more > 0:
-                if total[indices[at]] == 0:
-                    items[n] = indices[at]
+                slot = _slot(slots, items, indices[at])
+                if slots[slot] == 0:
+                    items[n], scores[n] = indices[at], 0
+                    ties[n, 0], ties[n, 1], ties[n, 2] = 0, 0, 0
                     n += 1
-                total[indices[at]] += more
-    return items[:n], total[items[:n]]
-
-
-@njit(cache=True)
-def _columns(mine, weight, indptr, indices, strength, items, places):  # type: ignore[no-untyped-def]
-    """Return the columns of ``NeighbourScorer.features``; ``mine`` is ordered from the last interaction on."""
-    total = _total(mine, weight, indptr, indices, strength)
-    asked = np.full(len(total), -1, np.int32)
-    columns = np.zeros((len(items), 6), np.float32)
-    for k in range(len(items)):
-        asked[items[k]] = k
-    for k in range(len(mine)):
-        for at in range(indptr[mine[k]], indptr[mine[k] + 1]):
-            row = asked[indices[at]]
-            if row >= 0:
+                    slots[slot] = n
+                row = slots[slot] - 1
+                scores[row] += more
                 if k < 2:
-                    columns[row, 1 + k] = strength[at]
-                columns[row, 3] = max(columns[row, 3], strength[at])
-    best = total[total > 0]
-    if len(best) > places:
-        best = np.partition(best, len(best) - places)[len(best) - places :]
-    best.sort()
-    for k in range(len(items)):
-        row = asked[items[k]]  # the one row of this item that was filled, should it be asked for twice
-        score = total[items[k]]
-        columns[k, 0] = score
-        columns[k, 1:4] = columns[row, 1:4]
-        columns[k, 4] = score / best[-1] if score > 0 else 0
-        columns[k, 5] = len(best) - np.searchsorted(best, score, side="right") if score > 0 else places
+                    ties[row, k] = strength[at]
+                ties[row, 2] = max(ties[row, 2], strength[at])
+    items, scores = items[:n], scores[:n]
+    return slots, items, scores, ties[:n], _best(items, scores, places)
+
+
+@njit((INTS, _SLOTS, INTS, FLOATS), cache=True)
+def _scores_of(asked, slots, items, scores):  # type: ignore[no-untyped-def]
+    found = np.zeros(len(asked), np.float32)
+    for k in range(len(asked)):
+        row = slots[_slot(slots, items, asked[k])] - 1
+        if row >= 0:
+            found[k] = scores[row]
+    return found
+
+
+@njit((INTS, _SLOTS, INTS, FLOATS, _TIES, _ROWS, LONG), cache=True)
+def _columns(asked, slots, items, scores, ties, best, places):  # type: ignore[no-untyped-def]
+    """Return the columns of ``NeighbourScorer.features`` for the items ``asked``."""
+    columns = np.zeros((len(asked), 6), np.float32)
+    highest_first = -scores[best]
+    for k in range(len(asked)):
+        row = slots[_slot(slots, items, asked[k])] - 1
+        if row < 0:
+            columns[k, 5] = places
+            continue
+        columns[k, 0] = scores[row]
+        columns[k, 1:4] = ties[row]
+        columns[k, 4] = scores[row] / scores[best[0]]
+        columns[k, 5] = np.searchsorted(highest_first, -scores[row], side="left")
     return columns

@@ -68,7 +68,7 @@ def test_the_part_that_tells_most_is_all_that_a_small_blend_needs(bundle: Bundle
     small = bundle.scorers[Distilled.name]
     assert isinstance(small, Distilled)
     assert list(small.parts) == [Successors.name]
-    assert small._trees.num_trees() <= 60
+    assert len(small.trees) <= 60
 
 
 def test_columns_of_some_parts_are_those_that_they_have_by_themselves(bundle: Bundle) -> None:
