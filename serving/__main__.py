@@ -12,7 +12,7 @@ import typer
 from rich.table import Table
 
 from features.command_line import Var, console, run
-from features.errors import NotFound, Unavailable
+from features.errors import InvalidInput, NotFound, Unavailable
 from features.layout import Layout
 from serving.servers import require_free, service_environment
 from serving.settings import ServingSettings
@@ -99,6 +99,55 @@ def replay_command(
         console.print(f"{same} of {len(was)} places are the same.")
         if recipe is None:
             raise typer.Exit(1)
+
+
+@app.command("off-policy")
+def off_policy_command(
+    recipe: Annotated[str, typer.Argument(help="The recipe that made the rankings, one that explores a place.")],
+    other: Annotated[str | None, typer.Option(help="The recipe to judge in its place.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="The bundle to judge, by its id; on rankings after its data.")
+    ] = None,
+    reward: Annotated[str, typer.Option(help="click or purchase.")] = "click",
+    window_days: Annotated[float, typer.Option(help="How long after the ranking it may come.")] = 7.0,
+    min_effective_sample_size: Annotated[float, typer.Option(help="Below it there is no answer.")] = 100.0,
+    json_out: Annotated[Path | None, typer.Option("--json", help="Write the results here.")] = None,
+    recipes: Annotated[
+        Path | None, typer.Option(envvar="ATTUNE_RECIPES", help="File of recipes in place of the built-in ones.")
+    ] = None,
+    var: Var = Path("var"),
+) -> None:
+    """Tell what another recipe or model would have earned at explored places; status 1 where the log cannot tell."""
+    from evaluation.explored import PlaceGoal, hindsight
+    from evaluation.off_policy import report
+    from models.bundle import Bundle
+    from serving.hindsight import explored_places
+    from serving.recipes import BUILT_IN, Recipes
+    from serving.replay import recipes_in_force
+
+    layout = Layout(var)
+    if not layout.database.is_file():
+        raise NotFound(f"There is no log in {var}. Give the service's folder with --var.")
+    if other is None and model is None:
+        raise InvalidInput("Say with --other which recipe to judge, or with --model which bundle, or both.")
+    given = {"reward": reward, "window_days": window_days, "min_effective_sample_size": min_effective_sample_size}
+    goal = PlaceGoal.of(given, "The command line")
+    bundle = None if model is None else Bundle.load(layout.bundles / model)
+    target = recipes_in_force(layout, Recipes.read(recipes or BUILT_IN))[other or recipe]
+    explored = explored_places(layout, recipe, target, bundle, bundle.manifest.as_of if bundle else None)
+    found = hindsight(layout, explored, goal)
+    for warning in found.warnings:
+        console.print(f"[yellow]![/] {warning}")
+    console.print(report.terminal(found.analysis))
+    if found.difference is not None:
+        low, high = found.difference.low, found.difference.high
+        console.print(
+            f"Against the own items of {recipe} there: {found.difference.mean:+.5g} ({low:+.5g} to {high:+.5g}, 95 %)."
+        )
+    if json_out is not None:
+        json_out.write_text(report.as_json(found.analysis), encoding="utf-8")
+    if found.refusals:
+        raise typer.Exit(1)
 
 
 if __name__ == "__main__":

@@ -12,13 +12,16 @@ from typing import Final, Literal
 import numpy as np
 import polars as pl
 
+from evaluation.explored import Hindsight, PlaceGoal, hindsight
 from evaluation.intervals import Interval, mean_interval
-from features.errors import AttuneError, Corrupt, InvalidInput
+from features.errors import AttuneError, Corrupt, InvalidInput, NotFound
 from features.layout import Layout, point
 from models.bundle import Bundle
+from serving.hindsight import explored_places
 from serving.pipeline import Pipeline
 from serving.query import Query
 from serving.recipes import BUILT_IN, Recipes
+from serving.replay import recipes_in_force
 from training.backtest import PLACES, RECIPES
 from training.tracking import CHAMPION, Version
 from training.workbench import Configuration, Workbench
@@ -72,6 +75,8 @@ def promote(
         accuracy = Verdict(True, ("Forced: nobody asked whether it is better or worse.",))
     else:
         accuracy = verdict(challenger, champion, bench, "better" if if_better else "not worse")
+    if accuracy.promote and not force:
+        accuracy &= on_record(challenger, layout)
     if accuracy.promote:
         accuracy &= answers(Bundle.load(challenger.bundle), Recipes.read(BUILT_IN), bench.seed)
     if not accuracy.promote:
@@ -148,6 +153,44 @@ def compared(challenger: pl.DataFrame, rival: pl.DataFrame, rival_name: str, dem
         )
     met = "worse" not in verdicts and (demand == "not worse" or "better" in verdicts)
     return Verdict(met, tuple(sentences))
+
+
+def on_record(challenger: Version, layout: Layout) -> Verdict:
+    """Return whether what was served since speaks against ``challenger``: a gate where the log of rankings allows.
+
+    Recipes that explore a place tell what the challenger's items would have earned there. Only rankings after its data
+    count, or it would be judged by what it was fitted on. Where the log cannot tell, it does not stand in the way.
+    """
+    bundle = Bundle.load(challenger.bundle)
+    recipes = recipes_in_force(layout, Recipes.read(BUILT_IN))
+    exploring = sorted(name for name, recipe in recipes.recipes.items() if recipe.explore is not None)
+    found = Verdict(True, () if exploring else ("No recipe explores a place, so the log of rankings cannot judge.",))
+    for name in exploring:
+        try:
+            explored = explored_places(layout, name, recipes[name], bundle, bundle.manifest.as_of)
+            if explored.is_empty():
+                raise NotFound(f"it has explored no place since {bundle.manifest.as_of:%Y-%m-%d %H:%M}.")
+            found &= on_places(name, hindsight(layout, explored, PlaceGoal()))
+        except (NotFound, InvalidInput) as error:
+            found &= Verdict(True, (f"The log cannot judge by {name}: {error}",))
+    return found
+
+
+def on_places(recipe: str, told: Hindsight) -> Verdict:
+    """Return whether ``told``, of the explored places of ``recipe``, speaks against the challenger."""
+    if told.difference is None:
+        why = told.refusals or ("The served recipe's own item never stood at the place.",)
+        return Verdict(True, (f"The log cannot judge by {recipe}: {' '.join(why)}",))
+    word = _word(told.difference)
+    low, high = told.difference.low, told.difference.high
+    rows = told.analysis.answers[0].overlap.rows
+    return Verdict(
+        word != "worse",
+        (
+            f"At {rows:,} explored places of {recipe} its items would have had {told.difference.mean:+.4f} "
+            f"({low:+.4f} to {high:+.4f}, 95 %) clicks each beside the champion's, which makes it {word}.",
+        ),
+    )
 
 
 def answers(bundle: Bundle, recipes: Recipes, seed: int) -> Verdict:

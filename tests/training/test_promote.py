@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,13 +12,16 @@ import numpy as np
 import polars as pl
 import pytest
 
+from evaluation.explored import EXPLORED, Hindsight, PlaceGoal, hindsight
 from features.errors import Corrupt, InvalidInput
+from features.event_log import EventLog
+from features.events import Event
 from features.layout import Layout
 from models.bundle import Bundle
 from models.popularity import Popularity, PopularitySettings
 from tests import worlds
 from tests.worlds import event, item
-from training.promote import compared, publish, served
+from training.promote import compared, on_places, publish, served
 
 
 def ranked(**ndcg: list[float]) -> pl.DataFrame:
@@ -65,6 +69,45 @@ def test_users_are_paired_whatever_their_order() -> None:
 def test_models_tested_on_different_users_are_not_compared() -> None:
     with pytest.raises(InvalidInput, match="different users"):
         compared(ranked(all=GOOD), ranked(all=GOOD[1:]), "version 1", "not worse", seed=0)
+
+
+def told(layout: Layout, liked: str, places: int) -> Hindsight:
+    """Return what the log says where half of the lists had ``b`` by chance; ``liked`` has five times the clicks."""
+    drawn = [number % 2 == 1 for number in range(places)]
+    rows = [
+        {"ranking_id": f"r{number}", "user_id": f"u{number}", "made_at_us": 0, "item_id": "b" if chance else "a"}
+        | {"drawn": chance, "probability": 0.5, "target": "b", "elsewhere": False}
+        for number, chance in enumerate(drawn)
+    ]
+    moment = datetime(1970, 1, 2, tzinfo=UTC)
+    with closing(EventLog(layout)) as log:
+        log.append(
+            Event(row["ranking_id"], "click", row["user_id"], moment, row["item_id"], ranking_id=row["ranking_id"])
+            for row in rows
+            if row["item_id"] == liked or int(row["ranking_id"][1:]) % 10 < 2
+        )
+    return hindsight(layout, pl.DataFrame(rows, EXPLORED), PlaceGoal())
+
+
+def test_what_would_have_earned_less_where_chance_had_a_say_is_not_promoted(tmp_path: Path) -> None:
+    worse = on_places("front", told(Layout(_made(tmp_path / "worse")), "a", 400))
+    assert not worse.promote
+    assert "At 400 explored places of front" in worse.sentences[0]
+    assert worse.sentences[0].endswith("makes it worse.")
+    better = on_places("front", told(Layout(_made(tmp_path / "better")), "b", 400))
+    assert better.promote
+    assert better.sentences[0].endswith("makes it better.")
+
+
+def test_a_log_that_cannot_tell_says_why_and_stands_in_nobody_s_way(tmp_path: Path) -> None:
+    verdict = on_places("front", told(Layout(_made(tmp_path / "few")), "a", 40))
+    assert verdict.promote
+    assert verdict.sentences[0].startswith("The log cannot judge by front: The 40 rows are worth 20.0 decisions")
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
 
 
 @pytest.fixture
