@@ -151,7 +151,7 @@ def main(
         million = stack.enter_context(served("attune", large, "/readyz"))
         rival = stack.enter_context(served("implicit", small, "/docs"))
         what = {
-            "empty": (attune, "/empty"),
+            "empty": (attune, "/v1/empty"),
             "attune": (attune, "/v1/recommend"),
             "million": (million, "/v1/recommend"),
             "baseline": (rival, "/recommend"),

@@ -35,7 +35,7 @@ def attune(port: int, var: Path) -> None:
     async def empty(wanted: Wanted) -> Response:
         return Response(b"{}", media_type="application/json")
 
-    service.post("/empty")(empty)
+    service.post("/v1/empty")(empty)
     commands(["start", "--port", str(port), "--workers", "1", "--var", str(var)])
 
 

@@ -184,22 +184,24 @@ def _taste(item, time_s, weight, now_s, indptr, values, first_value, share, prio
         size *= 2
     slots = np.zeros(size, np.int32)
     keys, total = np.empty(most, np.int32), np.zeros(most, np.float32)
-    last_s = np.zeros(most, np.int64)
+    last_s, dimension = np.zeros(most, np.int64), np.empty(most, np.int32)
     n = 0
     for row in range(len(item)):
         if weight[row] != 0:
+            its_dimension = 0
             for at in range(indptr[item[row]], indptr[item[row] + 1]):
                 place = slot(slots, keys, values[at])
                 if slots[place] == 0:
+                    while values[at] >= first_value[its_dimension + 1]:
+                        its_dimension += 1
                     keys[n] = values[at]
+                    dimension[n] = its_dimension
                     n += 1
                     slots[place] = n
                 total[slots[place] - 1] += weight[row]
                 last_s[slots[place] - 1] = time_s[row]
     together = np.zeros(n_dimensions, np.float32)
-    dimension = np.empty(n, np.int32)
     for k in range(n):
-        dimension[k] = np.searchsorted(first_value, keys[k], side="right") - 1
         total[k] = max(total[k], np.float32(0))
         together[dimension[k]] += total[k]
     lift, days = np.empty(n, np.float32), np.empty(n, np.float32)

@@ -281,10 +281,21 @@ def _by_dimension(slots, keys, weight, lift, days, other, indptr, values, first_
 @njit((*_TASTE, _READ_2D, FLOATS, LONGS, INTS, INTS, INTS), cache=True)
 def _odds(slots, keys, weight, lift, days, other, worth, strength, indptr, values, first_value, items):  # type: ignore[no-untyped-def]
     n_dimensions = len(first_value) - 1
-    odds = np.empty(len(keys), np.float32)
-    for k in range(len(keys)):
-        dimension = np.searchsorted(first_value, keys[k], side="right") - 1
-        odds[k] = np.exp(np.log1p(np.float64(weight[k])) * worth[dimension, 0] + lift[k] * worth[dimension, 1])
+    # A table of what is asked for each value of each item: keys, odds and whether anything speaks for it, side by side.
+    mask = len(slots) - 1
+    held = np.full(len(slots), -1, np.int32)
+    odds = np.empty(len(slots), np.float32)
+    chosen = np.zeros(len(slots), np.bool_)
+    for at in range(len(slots)):
+        if slots[at] == 0:
+            continue
+        k = slots[at] - 1
+        dimension = 0
+        while keys[k] >= first_value[dimension + 1]:
+            dimension += 1
+        held[at] = keys[k]
+        odds[at] = np.exp(np.log1p(np.float64(weight[k])) * worth[dimension, 0] + lift[k] * worth[dimension, 1])
+        chosen[at] = weight[k] > 0
     other_odds = np.empty(n_dimensions, np.float32)
     for dimension in range(n_dimensions):
         other_odds[dimension] = np.exp(other[dimension] * worth[dimension, 1])
@@ -301,9 +312,11 @@ def _odds(slots, keys, weight, lift, days, other, worth, strength, indptr, value
                 product *= best
                 while value >= first_value[dimension]:
                     dimension += 1
-            place = slots[slot(slots, keys, value)] - 1
-            its_odds = odds[place] if place >= 0 else other_odds[dimension - 1]
-            known |= place >= 0 and weight[place] > 0
+            place = (np.int64(value) * 2654435761 >> 8) & mask  # as ``slot``, which is slower across arrays
+            while held[place] != value and held[place] >= 0:
+                place = (place + 1) & mask
+            its_odds = odds[place] if held[place] >= 0 else other_odds[dimension - 1]
+            known |= chosen[place]
             if changes or its_odds > best:
                 best = its_odds
         out[k] = product * best if known else 0

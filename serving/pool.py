@@ -18,6 +18,7 @@ _SLOTS = types.Array(types.int32, 1, "C")
 _ITEMS = types.Array(types.int32, 1, "C")
 _COLUMN = types.Array(types.float64, 1, "C")
 _PARTS = types.Array(types.float64, 2, "C")
+_TABLE = types.Array(types.int64, 1, "C")
 
 
 class Pool:
@@ -71,30 +72,9 @@ class Pool:
             self._room(len(items))
             self._n = _join(self._slots, self._items, self._parts, self._n, items)
 
-    def add_ties(
-        self, number: int, anchors: IntArray, weight: NDArray[np.float32], indptr: Any, indices: Any, strength: Any
-    ) -> None:
-        """Put the neighbours of ``anchors`` into the running; the part ``number`` gains ``weight x strength`` of each.
-
-        The neighbours of item ``i`` are at ``indptr[i]:indptr[i + 1]`` of ``indices``.
-        """
-        self._room(int(_lengths(anchors, indptr)))
-        self._n = _tie(
-            self._slots,
-            self._items,
-            self._parts,
-            self._n,
-            number,
-            anchors,
-            weight,
-            indptr,
-            indices,
-            strength,
-        )
-
-    def take(self, number: int, other: Pool) -> None:
-        """Give each item what the first part of ``other`` gives it, 0 where that does not have it."""
-        _take(self._items, self._parts, self._n, number, other._slots, other._items, other._parts)
+    def take(self, number: int, ties: Ties) -> None:
+        """Give each item what ``ties`` give it, 0 where they do not know it."""
+        _take(self._items, self._parts, self._n, number, ties.table)
 
     def rows(self, items: IntArray) -> NDArray[np.int64]:
         """Return where each of ``items`` stands, -1 where it is not in the running."""
@@ -115,6 +95,38 @@ class Pool:
         _place(self._slots, self._items, n)
 
 
+class Ties:
+    """What the neighbours of some items gain from them; kept and used like a pool.
+
+    Attributes:
+        table: int64; a hash table with linear probing: 1 + an item, or 0, and behind it the bits of its float64.
+    """
+
+    def __init__(self) -> None:
+        self._n = 0
+        self._reserve(8_192)
+
+    def strongest(
+        self, n: int, anchors: IntArray, weight: NDArray[np.float32], indptr: Any, indices: Any, strength: Any
+    ) -> IntArray:
+        """Return the ``n`` items that gain most by ``anchors``: each neighbour gains ``weight x strength``.
+
+        The neighbours of item ``i`` are at ``indptr[i]:indptr[i + 1]`` of ``indices``. What all of them gain is there
+        until the next call.
+        """
+        while True:
+            _forget(self.table, self._slots, self._n)
+            self._n = _tie(self.table, self._slots, anchors, weight, indptr, indices, strength)
+            if self._n < len(self._slots):
+                return _strongest(self.table, self._slots, self._n, n)
+            self._reserve(4 * len(self._slots))
+
+    def _reserve(self, capacity: int) -> None:
+        """Make room for ``capacity`` items, in a table that is at most half full."""
+        self._n, self._slots = 0, np.zeros(capacity, np.int64)
+        self.table = np.zeros(4 * capacity, np.int64)
+
+
 @njit((_SLOTS, _ITEMS, types.int32), cache=True, inline="always")
 def _slot(slots, items, item):  # type: ignore[no-untyped-def]
     """Return the slot that holds ``item``, or the empty one where it belongs; a slot holds 1 + the item's row."""
@@ -127,7 +139,7 @@ def _slot(slots, items, item):  # type: ignore[no-untyped-def]
 
 @njit((_SLOTS, _ITEMS, LONG), cache=True)
 def _clear(slots, items, n):  # type: ignore[no-untyped-def]
-    if n * 4 > len(slots):
+    if n * 64 > len(slots):  # a table is wiped faster than items are looked up
         slots[:] = 0
         return
     for row in range(n - 1, -1, -1):  # the last to come stands at the end of its run, so no run is broken
@@ -152,27 +164,42 @@ def _join(slots, items, parts, n, new):  # type: ignore[no-untyped-def]
     return n
 
 
-@njit((INTS, LONGS), cache=True)
-def _lengths(anchors, indptr):  # type: ignore[no-untyped-def]
-    total = 0
-    for k in range(len(anchors)):
-        total += indptr[anchors[k] + 1] - indptr[anchors[k]]
-    return total
+@njit((_TABLE, _TABLE, LONG), cache=True)
+def _forget(table, slots, n):  # type: ignore[no-untyped-def]
+    for k in range(n):
+        table[2 * slots[k]] = 0
 
 
-@njit((_SLOTS, _ITEMS, _PARTS, LONG, LONG, INTS, FLOATS, LONGS, INTS, FLOATS), cache=True)
-def _tie(slots, items, parts, n, number, anchors, weight, indptr, indices, strength):  # type: ignore[no-untyped-def]
+@njit((_TABLE, types.int64), cache=True, inline="always")
+def _of_item(table, item):  # type: ignore[no-untyped-def]
+    """Return the slot of ``item`` in the table of ``Ties``, or the empty one where it belongs."""
+    mask = (len(table) >> 1) - 1
+    at = (item * 2654435761 >> 8) & mask
+    while table[2 * at] != 0 and table[2 * at] != item + 1:
+        at = (at + 1) & mask
+    return at
+
+
+@njit((_TABLE, _TABLE, INTS, FLOATS, LONGS, INTS, FLOATS), cache=True)
+def _tie(table, slots, anchors, weight, indptr, indices, strength):  # type: ignore[no-untyped-def]
+    """Return how many items have gained something, in order of their ``slots``; len(slots) where there is no room."""
+    gained = table.view(np.float64)
+    n = 0
     for k in range(len(anchors)):
         for at in range(indptr[anchors[k]], indptr[anchors[k] + 1]):
-            slot = _slot(slots, items, indices[at])
-            row = slots[slot] - 1
-            if row < 0:
-                row = n
-                items[n] = indices[at]
-                parts[:, n] = 0
+            item = np.int64(indices[at])
+            slot = _of_item(table, item)
+            gain = np.float64(weight[k]) * strength[at]
+            if table[2 * slot] == 0:
+                if n == len(slots) - 1:
+                    slots[n] = slot
+                    return n + 1
+                table[2 * slot] = item + 1
+                gained[2 * slot + 1] = gain
+                slots[n] = slot
                 n += 1
-                slots[slot] = n
-            parts[number, row] += np.float64(weight[k]) * strength[at]
+            else:
+                gained[2 * slot + 1] += gain
     return n
 
 
@@ -197,12 +224,13 @@ def _totals(parts, n, n_parts):  # type: ignore[no-untyped-def]
     return total
 
 
-@njit((_ITEMS, _PARTS, LONG, LONG, _SLOTS, _ITEMS, _PARTS), cache=True)
-def _take(items, parts, n, number, slots, their_items, their_parts):  # type: ignore[no-untyped-def]
+@njit((_ITEMS, _PARTS, LONG, LONG, _TABLE), cache=True)
+def _take(items, parts, n, number, table):  # type: ignore[no-untyped-def]
+    gained = table.view(np.float64)
     for row in range(n):
-        theirs = slots[_slot(slots, their_items, items[row])] - 1
-        if theirs >= 0:
-            parts[number, row] = their_parts[0, theirs]
+        slot = _of_item(table, np.int64(items[row]))
+        if table[2 * slot] != 0:
+            parts[number, row] = gained[2 * slot + 1]
 
 
 @njit((_SLOTS, _ITEMS, INTS), cache=True)
@@ -265,3 +293,22 @@ def best_rows(scores, n):  # type: ignore[no-untyped-def]
         if size > 0:
             _sink(scores, heap, size, heap[size])
     return ordered
+
+
+@njit((_TABLE, _TABLE, LONG, LONG), cache=True)
+def _strongest(table, slots, n_known, n):  # type: ignore[no-untyped-def]
+    """Return the ``n`` items of the table that have gained most; all, in order of arrival, where there are no more."""
+    gained = table.view(np.float64)
+    if n_known <= n:
+        items = np.empty(n_known, np.int32)
+        for k in range(n_known):
+            items[k] = table[2 * slots[k]] - 1
+        return items
+    scores = np.empty(n_known)
+    for k in range(n_known):
+        scores[k] = gained[2 * slots[k] + 1]
+    rows = best_rows(scores, n)
+    items = np.empty(n, np.int32)
+    for k in range(n):
+        items[k] = table[2 * slots[rows[k]]] - 1
+    return items

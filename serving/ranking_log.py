@@ -15,6 +15,7 @@ from threading import Event, Lock, Thread
 from typing import Any, Final
 
 import numpy as np
+from pydantic_core import to_json
 
 from features.database import open_database, transaction
 from features.errors import NotFound
@@ -204,8 +205,8 @@ def _row(one: LoggedRanking, history: bytes) -> tuple[Any, ...]:
         one.profile_version,
         history,
         json.dumps(one.known) if one.known else "{}",
-        json.dumps(one.items),
-        json.dumps(one.scores),
+        to_json(one.items).decode(),
+        to_json(one.scores).decode(),
         None if one.explored is None else json.dumps(one.explored),
     )
 

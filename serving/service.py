@@ -28,6 +28,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from features.errors import AttuneError, Busy
 from serving.assembly import Assembly
+from serving.front import Front
 from serving.routes import decisions, events, items, pages, profiles, rankings, recipes
 from serving.settings import ServingSettings
 from serving.wire.messages import ProblemAnswer, problem
@@ -160,5 +161,5 @@ def server() -> Callable[[socket.socket], None]:
     All that takes long is done by then: copies of this process have it ready.
     """
     asgi_app = Attune.to_asgi()  # type: ignore[attr-defined]  # the decorator makes a service of the class
-    config = uvicorn.Config(asgi_app, log_config=None, server_header=False)
+    config = uvicorn.Config(Front(app, asgi_app), log_config=None, server_header=False)
     return lambda listener: uvicorn.Server(config).run(sockets=[listener])

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import numpy as np
+from pydantic_core import to_json
 
 from features.errors import NotFound
 from features.interactions import History, IntArray
@@ -128,8 +129,9 @@ def answer(pipeline: Pipeline, cards: Cards, made: Made, explain: bool = False, 
     """Return the ``RankingAnswer`` in JSON; put together from what is JSON already, for this is what is asked most."""
     ranking, catalog = made.ranking, pipeline.catalog
     items = ranking.items.tolist()
-    lines = zip(cards.of(items), ranking.scores.tolist(), ranking.scorers, strict=True)
-    rows = [f'{{{card.json}, "score": {score!r}, "scorer": "{scorer}"' for card, score, scorer in lines]
+    scores = to_json(ranking.scores.tolist()).decode()[1:-1].split(",") if items else []
+    lines = zip(cards.of(items), scores, ranking.scorers, strict=True)
+    rows = [f'{{{card.json}, "score": {score}, "scorer": "{scorer}"' for card, score, scorer in lines]
     if explain:
         rows = [f"{row}, {more}" for row, more in zip(rows, _explained(pipeline, made), strict=True)]
     parts = [
@@ -165,7 +167,7 @@ def logged(pipeline: Pipeline, cards: Cards, made: Made, kind: str, request: wir
         made_at=made.query.now,
         kind=kind,
         user_id=None if visitor is None else visitor.user_id,
-        request=json.dumps(request.model_dump(mode="json", exclude_defaults=True) | {"recipe": made.query.recipe}),
+        request=_as_sent(request, made.query.recipe),
         bundle_id=pipeline.bundle.manifest.bundle_id,
         catalog_version=pipeline.catalog.version,
         recipe_version=pipeline.recipes[made.query.recipe].version,
@@ -238,12 +240,18 @@ def _missing(pipeline: Pipeline, made: Made, asked: list[str]) -> list[dict[str,
     ]
 
 
+def _as_sent(request: wire.Request, recipe: str) -> str:
+    """Return ``request`` in JSON, its recipe always named."""
+    sent = request.model_dump_json(exclude_unset=True)
+    return sent if "recipe" in request.model_fields_set else f'{{"recipe":{json.dumps(recipe)},{sent[1:]}'
+
+
 def _seed(ranking_id: str) -> int:
     return int(ranking_id[:15], 16)
 
 
 def _known(indices: IntArray) -> IntArray:
-    return indices[indices >= 0]
+    return indices[indices >= 0] if len(indices) else indices
 
 
 def _unknown(pipeline: Pipeline, names: Iterable[str]) -> tuple[str, ...]:

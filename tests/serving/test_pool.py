@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.pool import Pool, best_rows
+from serving.pool import Pool, Ties, best_rows
 
 items = st.lists(st.integers(0, 2**31 - 1), max_size=60)
 
@@ -41,14 +41,29 @@ def test_a_closed_pool_takes_no_more() -> None:
 
 
 def test_ties_add_up_over_the_anchors() -> None:
-    pool = Pool().cleared(1, None)
+    ties = Ties()
     indptr, indices = np.array([0, 2, 3]), np.array([5, 6, 6], np.int32)
     strength = np.array([1, 2, 4], np.float32)
-    pool.add_ties(0, np.array([0, 1], np.int32), np.array([1, 0.5], np.float32), indptr, indices, strength)
-    assert dict(zip(pool.items.tolist(), pool.part(0).tolist(), strict=True)) == {5: 1.0, 6: 4.0}
-    other = Pool().cleared(2, np.array([6, 9], np.int32))
-    other.take(1, pool)
-    assert other.part(1).tolist() == [4.0, 0.0]
+    anchors, weight = np.array([0, 1], np.int32), np.array([1, 0.5], np.float32)
+    assert ties.strongest(2, anchors, weight, indptr, indices, strength).tolist() == [5, 6]
+    assert ties.strongest(1, anchors, weight, indptr, indices, strength).tolist() == [6]
+    pool = Pool().cleared(2, np.array([6, 9, 5], np.int32))
+    pool.take(1, ties)
+    assert pool.part(1).tolist() == [4.0, 0.0, 1.0]
+    assert ties.strongest(2, anchors[:0], weight[:0], indptr, indices, strength).tolist() == []
+    pool.cleared(1, np.array([6], np.int32)).take(0, ties)
+    assert pool.part(0).tolist() == [0.0]
+
+
+def test_ties_grow_beyond_their_first_size() -> None:
+    n = 50_000
+    indptr, indices = np.array([0, n]), np.arange(n, dtype=np.int32)
+    strength = np.arange(n, dtype=np.float32)
+    ties = Ties()
+    assert ties.strongest(2, np.zeros(1, np.int32), np.ones(1, np.float32), indptr, indices, strength).tolist() == [
+        n - 1,
+        n - 2,
+    ]
 
 
 @given(scores=st.lists(st.sampled_from([-np.inf, 0.0, 0.5, 1.0, 2.0]), max_size=80), n=st.integers(0, 90))
