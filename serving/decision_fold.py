@@ -50,7 +50,10 @@ class DecisionFold:
         query = f"SELECT sequence, {_COLUMNS} FROM events WHERE sequence > ? ORDER BY sequence LIMIT ?"
         rows = self._database.execute(query, (self.watermark(), MOST_EVENTS)).fetchall()
         if rows:
+            linking = "SELECT user_id, same_as FROM events WHERE sequence BETWEEN ? AND ? AND same_as IS NOT NULL"
+            linked = self._database.execute(linking, (rows[0][0], rows[-1][0])).fetchall()
             self._take(pl.DataFrame([row[1:] for row in rows], _EVENTS, orient="row"))
+            self._relink(sorted({user for pair in linked for user in pair}))
             self._database.execute("UPDATE decision_fold SET sequence = ?", (rows[-1][0],))
         return len(rows)
 
@@ -118,12 +121,43 @@ class DecisionFold:
         return owners, moments
 
     def _decided_for(self, users: Sequence[str], also: set[str]) -> list[str]:
-        """Return those of ``users`` for whom there is a decision of a campaign."""
+        """Return those of ``users`` for whom, under any of their ids, there is a decision of a campaign."""
         query = "SELECT 1 FROM decisions WHERE user_id = ? AND campaign IS NOT NULL LIMIT 1"
-        return [user for user in users if user in also or self._database.execute(query, (user,)).fetchone()]
+        persons = self._persons(users)
+        decided = {
+            persons.get(user, user)
+            for user in {*users, *persons}
+            if user in also or self._database.execute(query, (user,)).fetchone()
+        }
+        return [user for user in users if persons.get(user, user) in decided]
+
+    def _persons(self, users: Sequence[str]) -> dict[str, str]:
+        """Return of each id of the people who have more than one, and one of ``users``, what stands for the person."""
+        rows = self._database.execute(
+            "SELECT user_id, person FROM profiles WHERE person IN (SELECT person FROM profiles WHERE person IS NOT NULL"
+            f" AND user_id IN ({', '.join('?' * len(users))}))",
+            users,
+        )
+        return dict(rows.fetchall())
+
+    def _relink(self, users: list[str]) -> None:
+        """Work out anew all that decisions have earned for ``users``, whose ids were linked or parted."""
+        everybody = sorted({*users, *self._persons(users)})
+        first_us, last_us = self._database.execute(
+            "SELECT min(exposed_at_us), max(exposed_at_us) FROM decisions JOIN decision_outcomes USING (number)"
+            f" WHERE user_id IN ({', '.join('?' * len(everybody))})",
+            everybody,
+        ).fetchone()
+        if first_us is not None:
+            self._reward(everybody, first_us, last_us)
 
     def _reward(self, users: list[str], first_us: int, last_us: int) -> None:
-        """Work out anew what those decisions for ``users`` have earned that events of this period touch."""
+        """Work out anew what those decisions for ``users``, under all their ids, have earned that events of this period
+        touch.
+        """
+        persons = self._persons(users)
+        users = sorted({*users, *persons})
+        of_person = pl.col("user_id").replace(persons)
         marks = ", ".join("?" * len(users))
         kinds = self._database.execute(
             f"SELECT DISTINCT campaign, campaign_version FROM decisions WHERE user_id IN ({marks})"
@@ -158,7 +192,8 @@ class DecisionFold:
                 OUTCOMES,
                 orient="row",
             )
-            rewarded = earned(decisions.rename({"reward": "before"}), outcomes, goal)
+            decisions = decisions.rename({"reward": "before"}).with_columns(of_person)
+            rewarded = earned(decisions, outcomes.with_columns(of_person), goal)
             near = pl.col("exposed_at_us").is_between(first_us - goal.window_us, last_us + goal.window_us)
             changed = rewarded.filter((near & (pl.col("reward") != pl.col("before"))) | pl.col("before").is_null())
             self._learn(name, changed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -180,3 +180,29 @@ def test_an_open_less_the_cost_of_losing_the_subscriber(worker: Worker) -> None:
 
 def test_now_is_a_monday() -> None:
     assert NOW.weekday() == 0
+
+
+def test_what_a_person_buys_under_another_id_is_learned_from(worker: Worker, tmp_path: Path) -> None:
+    worker.define(offer=SALES)
+    plan = worker.decide("cookie-1")
+    worker.tell(event("impression", plan), Event("i1", "identify", "cookie-1", NOW, same_as="ann"))
+    worker.tell(event("purchase", None, 1, user_id="ann", value=7.0))
+    assert list(worker.rewards().values()) == [7.0]
+    rebuild(Layout(tmp_path))
+    assert list(worker.rewards().values()) == [7.0]
+
+
+def test_a_link_that_comes_late_moves_what_was_earned_and_taking_it_back_undoes_that(
+    worker: Worker, tmp_path: Path
+) -> None:
+    worker.define(offer=SALES)
+    first, second = worker.decide("cookie-1"), worker.decide("ann", hours=1)
+    worker.tell(event("impression", first), event("impression", second, 1))
+    worker.tell(event("purchase", None, 0.5, user_id="ann", value=5.0), event("purchase", None, 2, "ann", value=7.0))
+    assert list(worker.rewards().values()) == [0.0, 7.0]
+    worker.tell(Event("i1", "identify", "cookie-1", NOW, same_as="ann"))
+    assert list(worker.rewards().values()) == [5.0, 7.0]
+    rebuild(Layout(tmp_path))
+    assert list(worker.rewards().values()) == [5.0, 7.0]
+    worker.tell(Event("i2", "unidentify", "cookie-1", NOW + timedelta(hours=1), same_as="ann"))
+    assert list(worker.rewards().values()) == [0.0, 7.0]
