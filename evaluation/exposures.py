@@ -18,7 +18,7 @@ from evaluation.ab_test.design import Design
 from evaluation.attribution import CLICKS, DECISIONS, OUTCOMES, PURCHASE, Goal, earned, outcomes_in
 from evaluation.off_policy.files import Question
 from features.database import open_database
-from features.decision_log import DecisionLog, microseconds
+from features.definitions import Definitions, microseconds
 from features.errors import InvalidInput, NotFound
 from features.event_log import EventLog
 from features.fields import EPOCH
@@ -88,10 +88,10 @@ def subject_of(layout: Layout, kind: Literal["experiment", "campaign"], name: st
     if kind == "experiment" and name == GLOBAL_HOLDOUT:
         return Subject(kind, name, Goal(reward="conversion"), None, {}, "held_out")
     with closing(open_database(layout.database)) as database:
-        log = DecisionLog(database)
-        text = log.last_text(kind, name)
+        definitions = Definitions(database)
+        text = definitions.last_text(kind, name)
         if text is None:
-            known = log.names(kind)
+            known = definitions.names(kind)
             raise NotFound(f"{layout.database} knows no {kind} {name!r}. It knows: {', '.join(known) or 'none'}.")
     given = json.loads(text)
     goal = Goal.of(given.get("goal", {}), f"The goal of the {kind} {name}")

@@ -1,4 +1,4 @@
-"""What was decided, and what campaigns and experiments were defined as: the decisions' part of the log."""
+"""What was decided: the decisions' part of the log."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from features.definitions import microseconds
 from features.fields import EPOCH, as_json
 
 _DAY_US: Final = 86_400_000_000
@@ -49,27 +50,8 @@ class Decision:
     variants: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Definition:
-    """A campaign or an experiment as it was defined at some time.
-
-    Attributes:
-        kind: ``campaign`` or ``experiment``.
-        name: Which one.
-        version: Names the content; empty where it is withdrawn.
-        text: The definition as JSON; None where it is withdrawn.
-        origin: ``file`` or ``api``, whoever defined it last.
-    """
-
-    kind: str
-    name: str
-    version: str
-    text: str | None
-    origin: str = "api"
-
-
 class DecisionLog:
-    """The decisions and definitions of one run-time folder, over a connection of ``open_database``."""
+    """The decisions of one run-time folder, over a connection of ``open_database``."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
@@ -116,64 +98,6 @@ class DecisionLog:
         first = microseconds(now) // _DAY_US - int(-(-days // 1)) + 1
         query = "SELECT coalesce(sum(decisions), 0) FROM campaign_days WHERE campaign = ? AND day >= ?"
         return int(self._database.execute(query, (campaign, first)).fetchone()[0])
-
-    def define(self, definition: Definition, now: datetime) -> bool:
-        """Make ``definition`` the one that holds, inside an open transaction; return whether another one did."""
-        held = self.definition(definition.kind, definition.name)
-        if held is not None and (held.version, held.origin) == (definition.version, definition.origin):
-            return False
-        self._database.execute(
-            "INSERT INTO definitions (kind, name, version, definition, origin, put_at_us) VALUES (?, ?, ?, ?, ?, ?)",
-            (
-                definition.kind,
-                definition.name,
-                definition.version,
-                definition.text,
-                definition.origin,
-                microseconds(now),
-            ),
-        )
-        return True
-
-    def last_definition(self) -> int:
-        """Return the number of the latest definition, 0 where there is none."""
-        return int(self._database.execute("SELECT coalesce(max(number), 0) FROM definitions").fetchone()[0])
-
-    def definitions(self) -> list[Definition]:
-        """Return the definitions that hold, by kind and name; not those that are withdrawn."""
-        rows = self._database.execute(
-            "SELECT kind, name, version, definition, origin FROM definitions WHERE number IN"
-            " (SELECT max(number) FROM definitions GROUP BY kind, name) AND definition IS NOT NULL ORDER BY kind, name"
-        )
-        return [Definition(*row) for row in rows]
-
-    def definition(self, kind: str, name: str, version: str | None = None) -> Definition | None:
-        """Return the latest definition, which may be a withdrawal, or that of ``version``; None where there is none."""
-        found = self._database.execute(
-            "SELECT kind, name, version, definition, origin FROM definitions"
-            " WHERE kind = ? AND name = ? AND version = coalesce(?, version) ORDER BY number DESC LIMIT 1",
-            (kind, name, version),
-        ).fetchone()
-        return None if found is None else Definition(*found)
-
-    def last_text(self, kind: str, name: str) -> str | None:
-        """Return the last definition, that before the withdrawal of one that is withdrawn; None where there is none."""
-        found = self._database.execute(
-            "SELECT definition FROM definitions WHERE kind = ? AND name = ? AND definition IS NOT NULL"
-            " ORDER BY number DESC LIMIT 1",
-            (kind, name),
-        ).fetchone()
-        return None if found is None else str(found[0])
-
-    def names(self, kind: str) -> list[str]:
-        """Return every name that was ever defined, in order."""
-        rows = self._database.execute("SELECT DISTINCT name FROM definitions WHERE kind = ? ORDER BY name", (kind,))
-        return [name for (name,) in rows]
-
-
-def microseconds(moment: datetime) -> int:
-    """Return ``moment`` as whole microseconds since 1970."""
-    return (moment - EPOCH) // timedelta(microseconds=1)
 
 
 def _decision(row: tuple[Any, ...]) -> Decision:

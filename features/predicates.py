@@ -25,8 +25,8 @@ MAX_LENGTH: Final = 2_000
 MAX_DEPTH: Final = 40
 NAMES: Final = frozenset(OF_PROFILES)
 """The names that every visitor has a value of; see ``ProfileValues``."""
-OPEN: Final = ("attributes", "context")
-"""``attributes.NAME`` and ``context.NAME`` may be any; unknown where nothing is known."""
+OPEN: Final = ("attributes", "context", "segment")
+"""``attributes.NAME``, ``context.NAME`` and ``segment.NAME`` may be any; unknown where nothing is known."""
 FUNCTIONS: Final = ("affinity", "abs", "coalesce", "length", "lower", "starts_with", "upper")
 
 
@@ -43,6 +43,11 @@ class Predicate:
     names: frozenset[str] = field(compare=False)
     _part: Part = field(compare=False, repr=False)
 
+    @property
+    def segments(self) -> frozenset[str]:
+        """The names of the segments that it asks for."""
+        return frozenset(name.removeprefix("segment.") for name in self.names if name.startswith("segment."))
+
     def __call__(self, values: Values) -> bool:
         """Return whether the condition holds; where it cannot be told since a value is unknown, it does not."""
         return self._part(values) is True
@@ -54,7 +59,8 @@ def predicate(expression: str) -> Predicate:
 
     It may compare (``=``, ``<>``, ``<``, ``BETWEEN``, ``IN``, ``LIKE``, ``IS NULL``), calculate, combine with ``AND``,
     ``OR`` and ``NOT``, and call ``FUNCTIONS``. Names are those of ``ProfileValues`` (``profile.`` before them is
-    allowed), ``attributes.NAME`` and ``context.NAME``. What is unknown is NULL, as in SQL.
+    allowed), ``attributes.NAME``, ``context.NAME``, and ``segment.NAME``, true for who belongs to the segment. What is
+    unknown is NULL, as in SQL.
 
     Raises:
         InvalidInput: it is anything else.
@@ -203,7 +209,7 @@ class _Compiler:
             shown = sorted(one for one in NAMES if "." not in one)
             raise self._refused(
                 f"asks for {name!r}, which is not known of a visitor (known are {', '.join(shown)}, events.TYPE, "
-                "attributes.NAME, context.NAME)"
+                "attributes.NAME, context.NAME, segment.NAME)"
             )
         self.names.add(name)
         return lambda values: values.get(name)

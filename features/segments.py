@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from graphlib import CycleError, TopologicalSorter
 from math import sqrt
-from pathlib import Path
 from typing import Final
 
 from numpy.random import Generator
 
-from features.errors import InvalidInput
+from features.errors import InvalidInput, NotFound
 from features.fields import NAME, Text
 from features.predicates import Predicate, Values, predicate
 from features.profile_store import Person, ProfileStore
@@ -45,21 +44,44 @@ class Segments:
         """Return the segments that ``expressions`` define, by name.
 
         Raises:
-            InvalidInput: a name or a condition is not allowed.
+            InvalidInput: a name or a condition is not allowed, or asks for a segment that is not there or for itself.
         """
         for name in expressions:
             if not Text(64, NAME).allows(name):
                 raise InvalidInput(f"A segment cannot be called {name!r}: its name {Text(64, NAME).reason}.")
-        return cls({name: predicate(expression) for name, expression in sorted(expressions.items())})
+        segments = {name: predicate(expression) for name, expression in sorted(expressions.items())}
+        for name, one in segments.items():
+            if unknown := sorted(one.segments - segments.keys()):
+                raise InvalidInput(f"The segment {name!r} asks for the segment {unknown[0]!r}, which there is not.")
+        try:
+            TopologicalSorter({name: one.segments for name, one in segments.items()}).prepare()
+        except CycleError as error:
+            raise InvalidInput(f"Segments ask for each other in a circle: {' -> '.join(error.args[1])}.") from None
+        return cls(segments)
 
-    @classmethod
-    def read(cls, path: Path) -> Segments:
-        """Return the segments in the TOML file ``path``; see ``Settings.read`` and ``of_expressions`` for errors."""
-        return cls.of_expressions(SegmentSettings.read(path).segments)
+    def __getitem__(self, name: str) -> Predicate:
+        """Return the condition of the segment ``name``.
 
-    def of(self, values: Mapping[str, object]) -> frozenset[str]:
-        """Return the names of the segments to which somebody belongs of whom ``values`` are known."""
-        return frozenset(name for name, holds in self.predicates.items() if holds(values))  # type: ignore[arg-type]
+        Raises:
+            NotFound: there is none.
+        """
+        if name not in self.predicates:
+            raise NotFound(f"There is no segment {name!r}. Segments: {', '.join(self.predicates) or 'none'}.")
+        return self.predicates[name]
+
+    def of(self, values: Values) -> frozenset[str]:
+        """Return the names of the segments to which somebody belongs of whom ``values`` are known.
+
+        ``values`` answer for ``segment.NAME`` by ``holds``.
+        """
+        return frozenset(name for name, holds in self.predicates.items() if holds(values))
+
+    def holds(self, name: str, values: Values) -> bool | None:
+        """Return whether somebody belongs to the segment ``name``, or None where there is none."""
+        return self.predicates[name](values) if name in self.predicates else None
+
+
+NO_SEGMENTS: Final = Segments({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +122,3 @@ def size(
     middle, width = share + Z**2 / (2 * n), Z * sqrt(share * (1 - share) / n + Z**2 / (4 * n**2))
     low, high = (of * (middle + side * width) / (1 + Z**2 / n) for side in (-1, 1))
     return Size(round(of * share), max(k, round(low)), round(high), n, of, tuple(members[:samples]))
-
-
-def profile_values(now: datetime) -> Callable[[Person], Values]:
-    """Return what gives the values of a person's profile at ``now``."""
-    return lambda person: person.profile.values(now)

@@ -17,13 +17,13 @@ from features.database import open_database, transaction
 from features.event_log import EventLog
 from features.layout import Layout
 from features.profile_store import SQLiteProfileStore
-from features.segments import Segments
+from features.segments import Segments, SegmentSettings
 from models.bundle import Bundle
 from serving.champion import Champion
 from serving.decisions import Decisions, read_file
+from serving.definition_book import DefinitionBook, recipe_book, segment_book
 from serving.group_commit import GroupCommit
 from serving.ranking_log import RankingLog
-from serving.recipe_book import RecipeBook
 from serving.recipes import BUILT_IN, Recipes
 from serving.settings import ServingSettings
 
@@ -62,9 +62,9 @@ class Assembly:
     reader: Catalog
     profiles: SQLiteProfileStore
     decisions: Decisions
-    recipes: RecipeBook
+    recipes: DefinitionBook[Recipes]
     rankings: RankingLog
-    segments: Segments
+    segments: DefinitionBook[Segments]
     rng: Generator
 
     def moment(self) -> datetime:
@@ -83,7 +83,7 @@ class Assembly:
         settings = ServingSettings.of_environment(environment)
         now = _end_of_histories if settings.clock == "snapshot" else _system_clock
         built_in = Recipes.read(settings.recipes or BUILT_IN)
-        segments = Segments.read(settings.segments) if settings.segments else Segments({})
+        of_file = SegmentSettings.read(settings.segments).segments if settings.segments else {}
         layout = Layout(settings.var)
         with (
             closing(open_database(layout.database, any_thread=True)) as database,
@@ -93,7 +93,9 @@ class Assembly:
             if settings.campaigns is not None:
                 with transaction(database):
                     read_file(settings.campaigns, database, datetime.now(UTC))
-            recipes, rankings = RecipeBook(built_in, reading, database), RankingLog(layout)
+            recipes, segments = recipe_book(built_in, reading, database), segment_book(of_file, reading, database)
+            segments.current()  # a mistake in the file shows at the start
+            rankings = RankingLog(layout)
             champion = Champion(layout, recipes.current, now, settings.poll_s)
             writer = GroupCommit(database, layout.writer_lock)
             rng, new_id = np.random.default_rng(), lambda: uuid4().hex

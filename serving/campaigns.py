@@ -76,7 +76,7 @@ class Campaign(Settings):
     context: tuple[str, ...] = Field(default=(), max_length=32)
     """What the policy may know: SQL expressions over profile and context, each a number of size about 1, or true."""
     audience: str | None = None
-    """A SQL condition on profile and context, ``segment('NAME')`` included; everybody where not given."""
+    """A SQL condition on profile and context, ``segment.NAME`` included; everybody where not given."""
     priority: int = Field(default=0, ge=-1000, le=1000)
     """Of several campaigns in a zone the highest goes first, and of equal ones the first by name."""
     paused: bool = False

@@ -19,7 +19,7 @@ import polars as pl
 
 from evaluation.attribution import CLICKS, OUTCOME_TYPES, OUTCOMES, earned, outcomes_in
 from features.database import open_database, transaction
-from features.decision_log import DecisionLog
+from features.definitions import Definitions
 from features.errors import Corrupt
 from features.event_log import EventLog
 from features.layout import Layout
@@ -38,7 +38,7 @@ class DecisionFold:
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
-        self._log = DecisionLog(database)
+        self._definitions = Definitions(database)
         self._campaigns: dict[tuple[str, str], Campaign] = {}
 
     def watermark(self) -> int:
@@ -225,7 +225,7 @@ class DecisionFold:
 
     def _campaign(self, name: str, version: str) -> Campaign:
         if (name, version) not in self._campaigns:
-            definition = self._log.definition("campaign", name, version)
+            definition = self._definitions.find("campaign", name, version)
             if definition is None or definition.text is None:
                 raise Corrupt(
                     f"Decisions name the version {version} of the campaign {name!r}, which was never defined."

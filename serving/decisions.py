@@ -16,7 +16,8 @@ from typing import Any, Final, Protocol, TypeVar
 
 import numpy as np
 
-from features.decision_log import Decision, DecisionLog, Definition
+from features.decision_log import Decision, DecisionLog
+from features.definitions import API, FILE, Definition, Definitions
 from features.errors import InvalidInput, NotFound
 from features.fields import EPOCH
 from features.settings import Settings
@@ -47,8 +48,6 @@ def _shown(item_id: str) -> str | None:
     return None
 
 
-FILE: Final = "file"
-API: Final = "api"
 KINDS: Final[dict[str, type[Settings]]] = {CAMPAIGN: Campaign, EXPERIMENT: Experiment}
 _DAY: Final = timedelta(days=1)
 
@@ -85,9 +84,9 @@ class Decisions:
         self._rng = rng
         self._new_id = new_id
         self._global_holdout = global_holdout
-        self._log = DecisionLog(reading)
+        self._log, self._definitions = DecisionLog(reading), Definitions(reading)
         self._fold = DecisionFold(reading)
-        self._data_version = self._definition = self._watermark = -1
+        self._data_version = self._last_definition = self._watermark = -1
         self._programme = Programme({}, {})
         self._evidence: dict[tuple[str, str], Evidence] = {}
 
@@ -152,15 +151,15 @@ class Decisions:
         definition = definition_of(kind, name, settings, API)
 
         def put() -> None:
-            definitions = DecisionLog(self._writing)
-            others = {(one.kind, one.name): one for one in definitions.definitions()}
+            definitions = Definitions(self._writing)
+            others = {(one.kind, one.name): one for one in definitions.held(tuple(KINDS))}
             held = others.pop((kind, name), None)
             if held is not None and held.origin == FILE:
                 raise InvalidInput(f"The {where} is defined in the service's file of campaigns; change it there.")
             if held is None and settings is None:
                 raise NotFound(f"There is no {where} to withdraw.")
             Programme.of([*others.values(), definition])
-            definitions.define(definition, now)
+            definitions.put(definition, now)
 
         await self._writer.committed(put)
         return definition
@@ -194,15 +193,15 @@ class Decisions:
         Raises:
             NotFound: there is none.
         """
-        held = self._log.definition(kind, name)
+        held = self._definitions.find(kind, name)
         if held is None or held.text is None:
-            names = [one.name for one in self._log.definitions() if one.kind == kind]
+            names = [one.name for one in self.definitions(kind)]
             raise NotFound(f"There is no {kind} {name!r}. There are: {', '.join(names) or 'none'}.")
         return held
 
     def definitions(self, kind: str) -> list[Definition]:
         """Return the definitions of a kind that hold, by name."""
-        return [one for one in self._log.definitions() if one.kind == kind]
+        return self._definitions.held([kind])
 
     def decision(self, decision_id: str) -> Decision:
         """Return the decision.
@@ -242,10 +241,10 @@ class Decisions:
         if data_version == self._data_version:
             return
         self._data_version = data_version
-        definition, watermark = self._log.last_definition(), self._fold.watermark()
-        if definition != self._definition:
-            self._programme = Programme.of(self._log.definitions(), self._global_holdout)
-            self._definition = definition
+        definition, watermark = self._definitions.last(), self._fold.watermark()
+        if definition != self._last_definition:
+            self._programme = Programme.of(self._definitions.held(tuple(KINDS)), self._global_holdout)
+            self._last_definition = definition
         if watermark != self._watermark:
             self._evidence = self._fold.evidence()
             self._watermark = watermark
@@ -303,17 +302,17 @@ def read_file(path: Path, database: sqlite3.Connection, now: datetime) -> None:
         InvalidInput: it is not TOML, or does not fit, with what the API defined or by itself.
     """
     given = CampaignFile.read(path)
-    log = DecisionLog(database)
+    definitions = Definitions(database)
     ours = [definition_of(CAMPAIGN, name, one, FILE) for name, one in given.campaigns.items()]
     ours += [definition_of(EXPERIMENT, name, one, FILE) for name, one in given.experiments.items()]
     names = {(one.kind, one.name) for one in ours}
-    held = [one for one in log.definitions() if (one.kind, one.name) not in names]
+    held = [one for one in definitions.held(tuple(KINDS)) if (one.kind, one.name) not in names]
     Programme.of([*ours, *(one for one in held if one.origin == API)])
     for one in ours:
-        log.define(one, now)
+        definitions.put(one, now)
     for one in held:
         if one.origin == FILE:
-            log.define(Definition(one.kind, one.name, "", None, FILE), now)
+            definitions.put(Definition(one.kind, one.name, "", None, FILE), now)
 
 
 def definition_of(kind: str, name: str, settings: Settings | None, origin: str) -> Definition:

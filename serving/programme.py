@@ -15,7 +15,8 @@ from typing import Any, Final, Protocol, TypeVar
 
 import numpy as np
 
-from features.decision_log import Decision, Definition
+from features.decision_log import Decision
+from features.definitions import Definition
 from features.errors import InvalidInput, NotFound
 from features.predicates import Predicate, Values, predicate, quantity
 from models.evidence import Evidence

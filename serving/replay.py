@@ -13,10 +13,10 @@ from features.layout import Layout
 from features.profiles import Profile
 from models.bundle import Bundle
 from serving.answers import rankings as answers
+from serving.definition_book import recipe_book
 from serving.live_catalog import LiveCatalog
 from serving.pipeline import Pipeline
 from serving.ranking_log import LoggedRanking, RankingLog
-from serving.recipe_book import RecipeBook
 from serving.recipes import Recipe, Recipes
 from serving.visitors import Visitor
 from serving.wire import rankings as wire
@@ -73,4 +73,4 @@ def replayed(layout: Layout, ranking: LoggedRanking, recipe: Recipe) -> list[tup
 def recipes_in_force(layout: Layout, built_in: Recipes) -> Recipes:
     """Return the recipes that the service would answer by now."""
     with closing(open_database(layout.database)) as database:
-        return RecipeBook(built_in, database, database).current()
+        return recipe_book(built_in, database, database).current()

@@ -29,7 +29,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from features.errors import AttuneError, Busy
 from serving.assembly import Assembly
 from serving.front import Front
-from serving.routes import decisions, events, items, pages, profiles, rankings, recipes
+from serving.routes import decisions, events, items, pages, profiles, rankings, recipes, segments
 from serving.settings import ServingSettings
 from serving.wire.messages import ProblemAnswer, problem
 
@@ -79,7 +79,7 @@ class CrossOrigin:
 
 app.add_middleware(CrossOrigin)
 
-ROUTERS = tuple(routes.router for routes in (rankings, recipes, events, decisions, items, profiles, pages))
+ROUTERS = tuple(routes.router for routes in (rankings, recipes, events, decisions, items, profiles, segments, pages))
 for router in ROUTERS:
     app.include_router(router)
 
@@ -137,7 +137,8 @@ def _shortened(given: Any) -> str:
 
 def _body_of(request: Request) -> type[BaseModel] | None:
     field = getattr(request.scope.get("route"), "body_field", None)
-    return field.field_info.annotation if field else None
+    body = field.field_info.annotation if field else None
+    return body if isinstance(body, type) and issubclass(body, BaseModel) else None
 
 
 @bentoml.service(

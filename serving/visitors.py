@@ -17,6 +17,7 @@ from features.interactions import History, IntArray
 from features.profile_arrays import ITEM
 from features.profile_store import Person, ProfileStore
 from features.profiles import Profile
+from features.segments import NO_SEGMENTS, Segments
 from models.affinity import Affinity
 from models.bundle import Bundle
 
@@ -27,8 +28,9 @@ NO_CODE: Final = 255
 class Values(Mapping[str, Scalar | None]):
     """What expressions may ask about a visitor by name, worked out when it is asked for.
 
-    The names of ``ProfileValues``, ``context.NAME`` for what the request says of itself, and
-    ``affinity.DIMENSION.VALUE`` for how much more than usual a value is preferred, from 0 to 1.
+    The names of ``ProfileValues``, ``context.NAME`` for what the request says of itself,
+    ``affinity.DIMENSION.VALUE`` for how much more than usual a value is preferred, from 0 to 1, and ``segment.NAME``
+    for whether the visitor belongs to a segment.
     """
 
     def __init__(
@@ -36,17 +38,20 @@ class Values(Mapping[str, Scalar | None]):
         profile: Profile,
         context: Mapping[str, Scalar],
         now: datetime,
+        segments: Segments,
         history: History,
         affinity: Affinity | None = None,
     ) -> None:
         self._profile = profile.values(now)
         self._context = {f"context.{name}": value for name, value in context.items()}
-        self._history, self._now, self._affinity = history, now, affinity
+        self._segments, self._history, self._now, self._affinity = segments, history, now, affinity
 
     def __getitem__(self, name: str) -> Scalar | None:
         if name.startswith("affinity.") and self._affinity is not None:
             _, dimension, value = name.split(".", 2)
             return self._affinity.preference(self._taste, dimension, value)
+        if name.startswith("segment."):
+            return self._segments.holds(name.removeprefix("segment."), self)
         return self._context[name] if name in self._context else self._profile[name]
 
     @cached_property
@@ -60,6 +65,11 @@ class Values(Mapping[str, Scalar | None]):
 
     def __len__(self) -> int:
         return len(self._profile) + len(self._context)
+
+
+def values_without_bundle(person: Person, context: Mapping[str, Scalar], now: datetime, segments: Segments) -> Values:
+    """Return what expressions may ask about ``person`` where no bundle is served: nobody has an affinity."""
+    return Values(person.profile, context, now, segments, History.empty())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,11 +94,15 @@ class Visitor:
 
 
 class Visitors:
-    """The visitors as a bundle sees them: their items and event types in its codes."""
+    """The visitors as a bundle sees them: their items and event types in its codes.
 
-    def __init__(self, bundle: Bundle, store: ProfileStore | None = None) -> None:
+    Attributes:
+        segments: Those that they may belong to.
+    """
+
+    def __init__(self, bundle: Bundle, store: ProfileStore | None = None, segments: Segments = NO_SEGMENTS) -> None:
         """Read from ``store``; without one, and for those it does not know, the bundle's own histories count."""
-        self._bundle = bundle
+        self._bundle, self.segments = bundle, segments
         self._affinity = cast("Affinity | None", bundle.scorers.get("affinity"))
         self._store = store
         self._codes = np.full(128, NO_CODE, np.uint8)
@@ -105,12 +119,12 @@ class Visitors:
         if not person.identities:
             return self._of_bundle(user_id, now, context or {})
         history = self.history(person.profile)
-        values = Values(person.profile, context or {}, now, history, self._affinity)
+        values = Values(person.profile, context or {}, now, self.segments, history, self._affinity)
         return Visitor(user_id, person.identities, person.profile, person.version, history, values)
 
     def values(self, person: Person, now: datetime) -> Values:
         """Return what expressions may ask about ``person``, where there is no request."""
-        return Values(person.profile, {}, now, self.history(person.profile), self._affinity)
+        return Values(person.profile, {}, now, self.segments, self.history(person.profile), self._affinity)
 
     def history(self, profile: Profile) -> History:
         """Return the interactions of ``profile`` with items of the bundle."""
@@ -122,7 +136,8 @@ class Visitors:
     def _of_bundle(self, user_id: str, now: datetime, context: Mapping[str, Scalar]) -> Visitor:
         nothing = Profile.empty()
         history = self._bundle.history(user_id)
-        return Visitor(user_id, (), nothing, 0, history, Values(nothing, context, now, history, self._affinity))
+        values = Values(nothing, context, now, self.segments, history, self._affinity)
+        return Visitor(user_id, (), nothing, 0, history, values)
 
     def _learn_numbers(self, store: ProfileStore) -> None:
         known = len(self._index_of_number)

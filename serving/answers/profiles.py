@@ -20,6 +20,7 @@ from features.profiles import MONEY_STEPS, QUANTITY_STEPS
 from features.segments import Segments
 from models.scorer import PURCHASE
 from serving.champion import Served
+from serving.visitors import values_without_bundle
 from serving.wire import profiles as wire
 
 if TYPE_CHECKING:
@@ -93,7 +94,11 @@ def profile(
     items, last, count = np.unique(deeds.item[bought][::-1], return_index=True, return_counts=True)
     last_s = deeds.second[bought][::-1][last]
     most = np.lexsort((-last_s, -count))[:MOST_BOUGHT]
-    asked = served.visitors.visitor(user_id, now).values if served is not None else values
+    asked = (
+        served.visitors.visitor(user_id, now).values
+        if served is not None
+        else values_without_bundle(person, {}, now, segments)
+    )
     return wire.Profile(
         user_id=user_id,
         identities=list(person.identities) or [user_id],

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import numpy as np
 from fastapi import APIRouter, Body, Path, Request
 from fastapi.responses import Response
 
-from features.decision_log import Definition
+from features.definitions import Definition
 from serving.answers import rankings as ranking_answers
 from serving.campaigns import Campaign
 from serving.decisions import values_of
 from serving.experiments import Experiment
 from serving.filters import Rules
 from serving.programme import CAMPAIGN, EXPERIMENT, Asked, Plan
-from serving.query import events
 from serving.routes.parts import answered, assembly, serving
 from serving.routes.rankings import logged_answer
-from serving.visitors import Values
+from serving.visitors import values_without_bundle
 from serving.wire import decisions as wire
 from serving.wire.messages import Id
 from serving.wire.rankings import RankingAnswer, RecommendRequest
 
 router = APIRouter()
-
-NOTHING: Final = np.zeros(0, np.int32)
 
 Name = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$", description="Lower case, digits, - and _.")]
 
@@ -43,7 +40,10 @@ async def decide(request: Request, body: wire.DecideRequest) -> Response:
         identities, values = visitor.identities, visitor.values
     else:
         person = parts.profiles.person(body.user_id)
-        identities, values = person.identities, Values(person.profile, body.context, now, events(NOTHING, "view", now))
+        identities, values = (
+            person.identities,
+            values_without_bundle(person, body.context, now, parts.segments.current()),
+        )
     asked = Asked(
         user_id=body.user_id,
         zone=body.zone,

@@ -20,11 +20,12 @@ def assembly(request: Request) -> Assembly:
 
 
 def serving(request: Request) -> Served:
-    """Return what to answer ``request`` with, from its beginning to its end: catalog and recipes are of this moment."""
+    """Return what to answer ``request`` with, from its beginning to its end: all that may change is of this moment."""
     parts = assembly(request)
     served = parts.champion.served()
     served.pipeline.catalog.refresh()
     served.pipeline.recipes = parts.recipes.current()
+    served.visitors.segments = parts.segments.current()
     return served
 
 

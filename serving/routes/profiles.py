@@ -1,4 +1,4 @@
-"""The visitors that are known, the organisations they belong to, and the segments."""
+"""The visitors that are known, and the organisations they belong to."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from fastapi.responses import JSONResponse, Response
 
 from features import erasure
 from features.layout import Layout
-from features.predicates import predicate
-from features.segments import profile_values, size
 from serving.answers import profiles as answers
 from serving.champion import Served
 from serving.routes.parts import answered, assembly, serving
@@ -44,7 +42,9 @@ async def export_profile(request: Request, user_id: Id) -> Response:
 async def profile(request: Request, user_id: Id) -> Response:
     """Return what is known of a visitor."""
     parts = assembly(request)
-    return answered(answers.profile(parts.profiles, _served(request), parts.segments, user_id, parts.moment()))
+    return answered(
+        answers.profile(parts.profiles, _served(request), parts.segments.current(), user_id, parts.moment())
+    )
 
 
 @router.delete("/v1/profiles/{user_id:path}", response_model=wire.ErasedProfile)
@@ -68,34 +68,6 @@ async def account(request: Request, account_id: Id) -> Response:
     """Return what is known of an organisation: the sum of its members' profiles."""
     parts = assembly(request)
     return answered(answers.account(parts.profiles, account_id, parts.moment()))
-
-
-@router.get("/v1/segments", response_model=wire.SegmentList)
-async def segments(request: Request) -> Response:
-    """Return the segments of the shop."""
-    known = assembly(request).segments.predicates
-    return answered(
-        wire.SegmentList(segments=[wire.Segment(name=name, expression=one.expression) for name, one in known.items()])
-    )
-
-
-@router.post("/v1/segments/size", response_model=wire.SegmentSize)
-async def segment_size(request: Request, body: wire.SegmentSizeRequest) -> Response:
-    """Return how many people a condition holds for, and some of them; of very many people it looks at 5,000."""
-    parts, served = assembly(request), _served(request)
-    condition, now = predicate(body.expression), parts.moment()
-    values_of = profile_values(now) if served is None else lambda person: served.visitors.values(person, now)
-    found = size(condition, parts.profiles, values_of, parts.rng)
-    return answered(
-        wire.SegmentSize(
-            people=found.people,
-            low=found.low,
-            high=found.high,
-            sampled=found.sampled,
-            of=found.of,
-            samples=list(found.samples),
-        )
-    )
 
 
 def _served(request: Request) -> Served | None:

@@ -35,15 +35,17 @@ async def put_recipe(request: Request, name: Name, body: Recipe) -> Response:
     parts = assembly(request)
     if parts.champion.ready:
         parts.champion.served().pipeline.prepare(body)
-    await parts.writer.committed(lambda: parts.recipes.put(name, body))
+    values = body.model_dump(mode="json", exclude_defaults=True)
+    now = parts.moment()
+    await parts.writer.committed(lambda: parts.recipes.put(name, body.version, values, now))
     return answered(_named(request, name, body))
 
 
 @router.delete("/v1/recipes/{name}", status_code=204)
 async def delete_recipe(request: Request, name: Name) -> Response:
     """Take back a recipe that was put in place; a built-in one of that name counts again."""
-    parts = assembly(request)
-    await parts.writer.committed(lambda: parts.recipes.take_back(name))
+    parts, now = assembly(request), assembly(request).moment()
+    await parts.writer.committed(lambda: parts.recipes.withdraw(name, now))
     return Response(status_code=204)
 
 

@@ -7,13 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import Field, JsonValue, StringConstraints
 
-from features.fields import NAME
 from serving.wire.messages import Answer, Id, Request
-from serving.wire.rankings import RankingAnswer
-
-ContextName = Annotated[str, StringConstraints(pattern=f"^{NAME}$", max_length=64)]
-ContextText = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
-Number = Annotated[float, Field(ge=-1e12, le=1e12)]
+from serving.wire.rankings import Context, N, RankingAnswer, Variants
 
 
 class DecideRequest(Request):
@@ -21,16 +16,9 @@ class DecideRequest(Request):
 
     user_id: Id = Field(examples=["1"])
     zone: Annotated[str, StringConstraints(min_length=1, max_length=64)] = Field(examples=["home_banner"])
-    context: dict[ContextName, bool | Number | ContextText] = Field(
-        default={},
-        max_length=32,
-        description="What the page knows of the moment; expressions ask for it as context.NAME.",
-        examples=[{"device": "mobile"}],
-    )
-    n: Annotated[int, Field(ge=1, le=100)] = Field(default=10, description="The most items, where a recipe is shown.")
-    variants: dict[Id, Id] = Field(
-        default={}, max_length=32, description="Variants of experiments to see for testing; these do not count."
-    )
+    context: Context = Field(default_factory=dict)
+    n: N = 10
+    variants: Variants = {}
     explain: bool = Field(default=False, description="Whether to say of everything else why it was not chosen.")
 
 

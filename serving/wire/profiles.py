@@ -6,7 +6,7 @@ from datetime import datetime
 
 from pydantic import Field
 
-from serving.wire.messages import Answer, Request
+from serving.wire.messages import Answer
 
 
 class ProfileSummary(Answer):
@@ -27,7 +27,7 @@ class HistoryEvent(Answer):
     """One thing that a visitor did with an item."""
 
     item_id: str
-    title: str | None
+    title: str | None = None
     event_type: str
     timestamp: datetime
     quantity: float
@@ -37,7 +37,7 @@ class BoughtItem(Answer):
     """How often a visitor bought an item."""
 
     item_id: str
-    title: str | None
+    title: str | None = None
     count: int
     last_at: datetime
 
@@ -101,35 +101,3 @@ class ErasedProfile(Answer):
     events: int
     snapshots: list[str] = Field(description="Snapshots that held the person, which are gone.")
     bundles: list[str] = Field(description="Bundles that hold their history until a new one is promoted.")
-
-
-class Segment(Answer):
-    """A named condition on visitors."""
-
-    name: str
-    expression: str
-
-
-class SegmentList(Answer):
-    """The segments of the shop."""
-
-    segments: list[Segment]
-
-
-class SegmentSizeRequest(Request):
-    """A condition, to see whom it holds for before it becomes a segment."""
-
-    expression: str = Field(
-        min_length=1, max_length=2_000, examples=["visits_7d >= 2 AND affinity('category', 'Shoes') > 0.6"]
-    )
-
-
-class SegmentSize(Answer):
-    """How many people a segment has."""
-
-    people: int = Field(description="An estimate where not everybody was looked at.")
-    low: int = Field(description="The lower end of its 95 % interval.")
-    high: int = Field(description="The upper end.")
-    sampled: int = Field(description="How many people were looked at.")
-    of: int = Field(description="How many people there are.")
-    samples: list[str] = Field(description="Some who belong to it.")

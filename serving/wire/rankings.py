@@ -41,7 +41,11 @@ Zone = Annotated[str, Field(min_length=1, max_length=64, description="A place on
 
 Variants = Annotated[
     dict[Id, Id],
-    Field(max_length=32, description="Variants of experiments to see for testing; these do not count."),
+    Field(
+        max_length=32,
+        description="Variants of experiments to see for testing; these do not count.",
+        json_schema_extra={"additionalProperties": False},  # pydantic says only what names of the pattern hold
+    ),
 ]
 
 
@@ -200,7 +204,7 @@ class LoggedRanking(Answer):
     ranking_id: str
     made_at: datetime
     kind: str = Field(description="recommend, rank or similar.")
-    user_id: str | None
+    user_id: str | None = None
     request: dict[str, Any]
     model_version: str
     catalog_version: int

@@ -199,7 +199,7 @@ def test_a_bad_definition_is_answered_with_what_is_wrong(
         ({}, 400),
         ({"user_id": "ann"}, 400),
         ({"user_id": "ann", "zone": "nowhere"}, 404),
-        ({"user_id": "ann", "zone": "footer", "context": {"a b": 1}}, 400),
+        ({"user_id": "ann", "zone": "footer", "context": {"": 1}}, 400),
         ({"user_id": "ann", "zone": "footer", "context": {"a": None}}, 400),
         ({"user_id": "ann", "zone": "footer", "variants": {"nothing": "a"}}, 404),
         ({"user_id": "", "zone": "footer"}, 400),

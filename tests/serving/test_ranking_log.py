@@ -17,7 +17,7 @@ from features.database import open_database
 from features.errors import NotFound
 from features.layout import Layout
 from serving.__main__ import app as commands
-from serving.recipe_book import RecipeBook
+from serving.definition_book import recipe_book
 from serving.recipes import Recipes
 from serving.replay import logged, replayed
 from serving.service import app
@@ -184,7 +184,7 @@ def test_a_recipe_put_in_place_counts_from_the_next_request_in_every_worker_and_
     client: TestClient, var: Path
 ) -> None:
     built_in = asked(client, "recommend", user_id="dan", n=3)
-    recipe = {"sources": [{"source": "trending"}], "filter": "kind = 'food'"}
+    recipe = {"sources": [{"source": "trending"}], "filter": "title = 'Item cake'"}
     put = client.put("/v1/recipes/for_you", json=recipe)
     assert put.status_code == 200, put.text
     changed = asked(client, "recommend", user_id="dan", n=3)
@@ -192,10 +192,10 @@ def test_a_recipe_put_in_place_counts_from_the_next_request_in_every_worker_and_
     assert changed["recipe_version"] == put.json()["version"] != built_in["recipe_version"]
     assert client.get("/v1/recipes/for_you").json()["recipe"] == {
         "sources": [{"source": "trending"}],
-        "filter": "kind = 'food'",
+        "filter": "title = 'Item cake'",
     }
     with closing(open_database(Layout(var).database)) as elsewhere:
-        book = RecipeBook(Recipes.read(var / "recipes.toml"), elsewhere, elsewhere)
+        book = recipe_book(Recipes.read(var / "recipes.toml"), elsewhere, elsewhere)
         assert book.current()["for_you"].version == changed["recipe_version"]
         assert client.delete("/v1/recipes/for_you").status_code == 204
         assert book.current()["for_you"].version == built_in["recipe_version"]
