@@ -311,6 +311,8 @@ def _parse_times(texts: pl.Series) -> tuple[pl.Series, pl.Series]:
 
 
 NAME: Final = "[a-z][a-z0-9_]*"
+LEVEL: Final = " > "
+"""What stands between the levels of a hierarchy."""
 """What names look like: of event types, of dimensions, of context."""
 Scalar = str | float | bool
 CHECKS_REMEMBERED: Final = 100_000
@@ -356,7 +358,11 @@ class Attributes:
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """At most 64 different texts of at most 256 bytes each, without control characters."""
+    """At most 64 different texts of at most 256 bytes each, without control characters.
+
+    A text such as ``Home > Lamps > Table lamps`` is a place in a hierarchy, and is preceded by the places above it:
+    what is a table lamp is a lamp as well, whoever asks.
+    """
 
     reason: ClassVar = "must be at most 64 texts of 1 to 256 bytes each without control characters"
     separator: str | None = None
@@ -369,16 +375,19 @@ class Labels:
         if not isinstance(texts, list) or len(texts) > 64:
             raise Rejected(self.reason)
         try:
-            return list(dict.fromkeys(self.text.value(one) for one in texts if one is not None))
+            checked = [self.text.value(one) for one in texts if one is not None]
         except Rejected:
             raise Rejected(self.reason) from None
+        found = list(dict.fromkeys(one for text in checked for one in _with_those_above(text)))
+        if len(found) > 64:
+            raise Rejected(f"{self.reason}, the levels above {LEVEL!r} included")
+        return found
 
     def column(self, given: Given, time_zone: str | None = None) -> Checked:
         """Return the column as lists of text; whole numbers become their digits."""
         if isinstance(given, pl.Series) and not given.dtype.is_nested():
-            divided = (
-                self.separator and given.dtype == pl.String and given.str.contains(self.separator, literal=True).any()
-            )
+            signs = [LEVEL, *([self.separator] if self.separator else [])]
+            divided = given.dtype == pl.String and given.str.contains_any(signs).any()
             if not divided:
                 single = self.text.column(given)
                 lists = pl.select(pl.when(single.values.is_not_null()).then(pl.concat_list(single.values))).to_series()
@@ -394,6 +403,13 @@ class Labels:
         if isinstance(given, pl.Series):
             given = given.to_list()
         return [_digits(one) for one in given] if isinstance(given, list) else _digits(given)
+
+
+def _with_those_above(text: str) -> list[str]:
+    levels = text.split(LEVEL)
+    if not all(level.strip() for level in levels):
+        return [text]
+    return [LEVEL.join(levels[:depth]) for depth in range(1, len(levels) + 1)]
 
 
 def _object(given: object) -> object:

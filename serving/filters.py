@@ -135,8 +135,9 @@ class _Bitmap:
 class Expressions:
     """Conditions on items in SQL, such as ``department = 'GROCERY' AND price < 5``.
 
-    The columns are those of the catalog. A dimension of which every item has at most one value is text; another is a
-    list, and is asked with ``'red' = ANY(colour)``. Where a column is unknown (NULL) the condition does not hold.
+    The columns are those of the catalog. Any dimension can be asked with ``'red' = ANY(colour)``. One of which every
+    item of the bundle has at most one value is a text as well, an item's first value; another is a list. Where a column
+    is unknown (NULL) the condition does not hold.
     ``profile.x`` and ``context.x`` stand for what is known of the visitor and of the request, NULL where nothing is.
 
     An expression without such values that is asked a second time becomes a bitmap of all items, in which a change of
@@ -148,7 +149,10 @@ class Expressions:
         every = catalog.rows(None)
         dimensions = [name for name, dtype in every.schema.items() if isinstance(dtype, pl.List)]
         several = every.select((pl.col(dimensions).list.len() > 1).any())
-        self._single = [pl.col(name).list.first() for name in dimensions if not several[name].item()]
+        single = [name for name in dimensions if not several[name].item()]
+        self._single = [pl.col(name).list.first() for name in single]
+        self._lists = [pl.col(name).alias(_list_of(name)) for name in single]
+        self._any = re.compile(rf"\bANY\s*\(\s*({'|'.join(map(re.escape, single)) or '(?!)'})\s*\)", re.IGNORECASE)
         self._bitmaps: OrderedDict[str, _Bitmap | None] = OrderedDict()
 
     def prepare(self, expression: str) -> None:
@@ -204,9 +208,11 @@ class Expressions:
         if len(expression) > MAX_EXPRESSION_LENGTH:
             raise InvalidInput(f"The filter has {len(expression)} characters; {MAX_EXPRESSION_LENGTH} are allowed.")
         _refuse_foreign_calls(expression)
-        rows = self._catalog.rows(items).drop("in_catalog", "visible").with_columns(self._single)
+        known = self._catalog.rows(items).drop("in_catalog", "visible")
+        rows = known.with_columns(self._single)
+        asked = _outside_of_texts(expression, lambda part: self._any.sub(lambda one: f"ANY({_list_of(one[1])})", part))
         try:
-            result = rows.select(pl.sql_expr(expression)).to_series()
+            result = rows.with_columns(known.select(self._lists)).select(pl.sql_expr(asked)).to_series()
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException, LookupError) as error:
             problem = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise InvalidInput(
@@ -227,9 +233,17 @@ def filled(expression: str, values: Values) -> str:
     """
     if "profile" not in expression and "context" not in expression:
         return expression
+    return _outside_of_texts(expression, lambda part: _PLACEHOLDER.sub(lambda one: _literal(one, values), part))
+
+
+def _outside_of_texts(expression: str, changed: Callable[[str], str]) -> str:
+    """Return ``expression`` with ``changed`` applied to whatever stands between its texts."""
     texts = _TEXT.findall(expression)
-    between = [_PLACEHOLDER.sub(lambda found: _literal(found, values), part) for part in _TEXT.split(expression)]
-    return "".join(part + text for part, text in zip(between, [*texts, ""], strict=True))
+    return "".join(changed(part) + text for part, text in zip(_TEXT.split(expression), [*texts, ""], strict=True))
+
+
+def _list_of(dimension: str) -> str:
+    return f"list_of_{dimension}"
 
 
 def _literal(found: re.Match[str], values: Values) -> str:

@@ -51,6 +51,24 @@ def test_four_clicks_on_lamps_are_a_liking_for_lamps_and_half_black_ones_are_non
     assert CHAIR not in found
 
 
+def test_a_liking_for_a_category_is_the_weaker_the_higher_the_level():
+    # of 10 interactions all are Home, 4 Lamps and 1 Table lamps, which makes 15 with some level
+    home, lamps, table_lamps = range(3)
+    levels = ItemValues(
+        indptr=np.array([0, 3], np.int64),
+        values=np.array([home, lamps, table_lamps], np.int32),
+        first_value=np.array([0, 3], np.int32),
+        share=np.array([10 / 15, 4 / 15, 1 / 15], np.float32),
+    )
+    found = affinities(history([0, 0], [2, 1]), np.ones(2, np.float32), levels, 3.0, NOW, ALL, 10)
+    # each level has (2 + 3 * share) of (6 + 3)
+    assert {one.value: one.times_usual for one in found} == pytest.approx(
+        {table_lamps: 2.2 / 9 * 15, lamps: 2.8 / 9 * 15 / 4, home: 4 / 9 * 1.5}
+    )
+    assert max(found, key=lambda one: one.strength).value == table_lamps
+    assert {one.value: one.strength > 0 for one in found} == {table_lamps: True, lamps: True, home: False}
+
+
 def test_the_events_behind_it_are_those_that_weigh_most():
     past = history([0, 2, 0, 3], [9, 3, 2, 1])
     assert liked(past, [0.5, 1.0, 2.0, 9.0])[BLACK].events == (2, 1, 0)

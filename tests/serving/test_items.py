@@ -126,3 +126,20 @@ def test_what_is_no_change_is_refused(client: TestClient, method: str, path: str
 def test_an_item_that_is_not_there_cannot_be_patched(client: TestClient) -> None:
     assert client.patch("/v1/items/gin", json={"stock": 1}).status_code == 404
     assert client.get("/v1/items/gin").status_code == 404
+
+
+def test_an_item_of_a_deeper_category_belongs_to_those_above_it(client: TestClient) -> None:
+    kinds = {"desk-lamp": "Home > Lamps > Desk", "wall-lamp": "Home > Lamps > Wall", "rug": "Home > Rugs"}
+    put = [{"item_id": name, "title": name, "dimensions": {"kind": kind}} for name, kind in kinds.items()]
+    assert client.post("/v1/items", json={"put": put}).status_code == 200
+
+    def listed(**body: Any) -> set[str]:
+        answer = client.post("/v1/rank", json={"user_id": "nobody", "items": list(kinds), **body})
+        assert answer.status_code == 200, answer.text
+        return {item["item_id"] for item in answer.json()["items"]}
+
+    assert listed(filter="'Home > Lamps' = ANY(kind)") == {"desk-lamp", "wall-lamp"}
+    assert listed(filter="'Home' = ANY(kind)") == set(kinds)
+    recipe = {"sources": [{"source": "trending"}], "fill": True, "at_most": {"kind": 1}}
+    assert client.put("/v1/recipes/one_of_a_kind", json=recipe).status_code == 200
+    assert len(listed(recipe="one_of_a_kind")) == 1  # all three are of Home
