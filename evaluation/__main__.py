@@ -16,7 +16,7 @@ from evaluation.ab_test.analysis import analyse
 from evaluation.ab_test.design import Design
 from evaluation.ab_test.units import read, units_of
 from evaluation.attribution import Goal
-from evaluation.exposures import Subject, design_of, exposures, question_of, subject_of
+from evaluation.exposures import Subject, design_of, exposures, question_of, subject_of, with_global_holdout
 from evaluation.off_policy import report as off_policy_report
 from evaluation.off_policy.files import Question, analyse_file, analyse_table
 from features.command_line import Var, run
@@ -61,6 +61,10 @@ def read_ab_test(
     ] = None,
     campaign: Annotated[
         str | None, typer.Option(help="In place of a file: a campaign, its experiences or its holdout compared.")
+    ] = None,
+    global_holdout: Annotated[
+        float | None,
+        typer.Option(envvar="ATTUNE_GLOBAL_HOLDOUT", help="The share held out, to check what came of it against."),
     ] = None,
     since: Since = None,
     until: Until = None,
@@ -109,6 +113,8 @@ def read_ab_test(
 ) -> None:
     """Read an A/B test: was it fair, what did it change, how sure is that, and when is it enough."""
     subject = _subject(file, experiment, campaign, var, window_days)
+    if subject is not None and global_holdout is not None:
+        subject = with_global_holdout(subject, global_holdout)
     if subject is None and variant is None:
         raise InvalidInput("Say with --variant which column of the file holds the variant.")
     given = {

@@ -6,7 +6,7 @@ import json
 import tempfile
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -29,6 +29,9 @@ SHOWN: Final = "shown"
 AB: Final = "ab"
 """How a campaign says that it divides people by hashing."""
 GLOBAL_HOLDOUT: Final = "global_holdout"
+HELD_OUT: Final = "held_out"
+TREATED: Final = "treated"
+"""Its variants."""
 BEFORE_DAYS: Final = 28
 """How far before its first exposure a unit's purchases are summed, as a covariate."""
 METRICS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -86,7 +89,7 @@ def subject_of(layout: Layout, kind: Literal["experiment", "campaign"], name: st
         NotFound: there is none.
     """
     if kind == "experiment" and name == GLOBAL_HOLDOUT:
-        return Subject(kind, name, Goal(reward="conversion"), None, {}, "held_out")
+        return Subject(kind, name, Goal(reward="conversion"), None, {}, HELD_OUT)
     with closing(open_database(layout.database)) as database:
         definitions = Definitions(database)
         text = definitions.last_text(kind, name)
@@ -108,6 +111,19 @@ def subject_of(layout: Layout, kind: Literal["experiment", "campaign"], name: st
         shares[HOLDOUT] = holdout
     context = tuple(given.get("context", ()))
     return Subject(kind, name, goal, choice, shares, HOLDOUT if holdout else next(iter(shares)), context)
+
+
+def with_global_holdout(subject: Subject, share: float) -> Subject:
+    """Return ``subject``; if it is the global holdout, with the shares that its sides have where ``share`` is held out.
+
+    Raises:
+        InvalidInput: nobody or everybody is held out.
+    """
+    if (subject.kind, subject.name) != ("experiment", GLOBAL_HOLDOUT):
+        return subject
+    if not 0 < share < 1:
+        raise InvalidInput(f"The global holdout is a share between 0 and 1, such as 0.02; given {share}.")
+    return replace(subject, shares={HELD_OUT: share, TREATED: 1 - share})
 
 
 def exposures(

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from evaluation.__main__ import app
-from evaluation.exposures import exposures, subject_of
+from evaluation.exposures import design_of, exposures, subject_of, with_global_holdout
 from features.errors import AttuneError, InvalidInput, NotFound
 from features.event_log import EventLog
 from features.events import Event
@@ -196,3 +196,20 @@ def test_options_that_do_not_go_together_are_refused(
     worker.define(sale=SPLIT)
     done = CliRunner().invoke(app, [*options, "--var", str(layout.root)])
     assert message in str(done.exception)
+
+
+def test_the_global_holdout_is_checked_against_its_share(tmp_path: Path) -> None:
+    worker, layout = Worker(tmp_path, global_holdout=0.3), Layout(tmp_path)
+    worker.define(sale=SPLIT)
+    worker.tell(*(event("impression", worker.decide(f"user-{i}")) for i in range(60)))
+    subject = with_global_holdout(subject_of(layout, "experiment", "global_holdout"), 0.3)
+    frame = exposures(layout, subject, LATER).frame
+    assert set(frame["variant"]) == {"held_out", "treated"}
+    assert design_of(subject, frame, {}).shares == pytest.approx({"held_out": 0.3, "treated": 0.7})
+    command = ["ab", "--experiment", "global_holdout", "--var", str(tmp_path), "--global-holdout", "0.9"]
+    told = CliRunner().invoke(app, command)
+    assert told.exit_code == 0, told.output
+    assert "mismatch" in told.output.lower()
+    refused(lambda: with_global_holdout(subject, 1.0), InvalidInput, "a share between 0 and 1")
+    other = subject_of(layout, "campaign", "sale")
+    assert with_global_holdout(other, 0.3) is other
