@@ -64,7 +64,7 @@ class Trees:
             for name, column in {**columns, "leaf_value": leaf}.items():
                 found[name].append(column)
         joined = [np.concatenate(found[name]).astype(dtype) for name, dtype in _COLUMNS.items()]
-        return cls(*joined, np.concatenate(found["leaf_value"]), np.array(root, np.int32), least)  # type: ignore[call-arg]
+        return cls(*joined, np.concatenate(found["leaf_value"]), np.array(root, np.int32), least)  # type: ignore[call-arg, arg-type]
 
     def __len__(self) -> int:
         """Return how many trees there are."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from heapq import nlargest
 from typing import Any, Final, Protocol, cast, runtime_checkable
 
 import numpy as np
@@ -14,9 +15,11 @@ from features.events import STANDARD_EVENT_TYPES
 from features.interactions import History, IntArray
 from models.affinity import Affinity, Taste
 from models.bundle import Bundle
+from models.newcomers import Newcomers
 from models.popularity import Popularity
 from models.scorer import DAY_S, PURCHASE, Reason, Scorer
 from serving.item_values import ItemValues
+from serving.later_items import LaterItems
 from serving.live_catalog import LiveCatalog
 from serving.pool import Doubles, Pool, Ties
 from serving.query import Query
@@ -104,6 +107,40 @@ class FromNeighbours:
     def reason(self, known: Known, item: int) -> Reason | None:
         """Return the scorer's reason."""
         return self.scorer.reason(known.history, item, known.now)
+
+
+class FromNewcomers(FromNeighbours):
+    """What nobody chose yet and resembles the anchor's items, whether the bundle knows it or it came after that."""
+
+    def __init__(self, scorer: Newcomers, bundle: Bundle) -> None:
+        super().__init__(scorer)
+        self._newcomers = scorer
+        self._later = LaterItems(bundle, scorer.config)
+        self._likeness: dict[int, float] = {}
+
+    def propose(self, known: Known, pool: Pool, n: int) -> None:
+        """Put the ``n`` best that the bundle knows, and of those that came later, into the running."""
+        super().propose(known, pool, n)
+        self._later.refresh(known.catalog)
+        anchors, weights = self._newcomers.anchors(known.history, known.now)
+        self._likeness = self._later.scores(anchors, weights.tolist(), known.catalog)
+        pool.add(np.array(nlargest(n, self._likeness, key=self._likeness.__getitem__), np.int32))
+
+    def score(self, known: Known, pool: Pool, part: int) -> None:
+        """Write the sum of the ties of each item, and the likeness of what came later."""
+        super().score(known, pool, part)
+        rows = pool.rows(np.array(list(self._likeness), np.int32))
+        pool.part(part)[rows[rows >= 0]] = np.array(list(self._likeness.values()))[rows >= 0]
+
+    def reason(self, known: Known, item: int) -> Reason | None:
+        """Return the one or two items of the history that ``item`` resembles most."""
+        if item < known.catalog.bundle_size:
+            return super().reason(known, item)
+        anchors = dict.fromkeys(self._newcomers.anchors(known.history, known.now)[0].tolist())
+        likeness = {one: self._later.like(one, known.catalog).get(item, 0.0) for one in anchors}
+        because = tuple(nlargest(2, (one for one in anchors if likeness[one] > 0), key=likeness.__getitem__))
+        texts = self._newcomers.reason_texts
+        return Reason(self._newcomers.reason_kind, texts[len(because) - 1], because) if because else None
 
 
 @dataclass(frozen=True)
@@ -306,6 +343,8 @@ def source_of(settings: SourceSettings, bundle: Bundle, index_of: Callable[[str]
         return None
     if isinstance(scorer, Affinity):
         return FromAffinity(scorer)
+    if isinstance(scorer, Newcomers):
+        return FromNewcomers(scorer, bundle)
     if isinstance(scorer, Neighbours):
         return FromNeighbours(scorer)
     return FromScorer(scorer, n_items)
