@@ -281,7 +281,7 @@ def _by_dimension(slots, keys, weight, lift, days, other, indptr, values, first_
 @njit((*_TASTE, _READ_2D, FLOATS, LONGS, INTS, INTS, INTS), cache=True)
 def _odds(slots, keys, weight, lift, days, other, worth, strength, indptr, values, first_value, items):  # type: ignore[no-untyped-def]
     n_dimensions = len(first_value) - 1
-    # A table of what is asked for each value of each item: keys, odds and whether anything speaks for it, side by side.
+    # A table of what is asked for each value of each item.
     mask = len(slots) - 1
     held = np.full(len(slots), -1, np.int32)
     odds = np.empty(len(slots), np.float32)
@@ -299,14 +299,23 @@ def _odds(slots, keys, weight, lift, days, other, worth, strength, indptr, value
     other_odds = np.empty(n_dimensions, np.float32)
     for dimension in range(n_dimensions):
         other_odds[dimension] = np.exp(other[dimension] * worth[dimension, 1])
-    out = np.empty(len(items), np.float32)
+    # What is far apart in memory is fetched first, without a decision in between that would wait for it.
+    out, start = np.empty(len(items), np.float32), np.zeros(len(items) + 1, np.int64)
     for k in range(len(items)):
-        product = strength[items[k]]
+        out[k] = strength[items[k]]
+        start[k + 1] = start[k] + indptr[items[k] + 1] - indptr[items[k]]
+    their_values = np.empty(start[len(items)], np.int32)
+    for k in range(len(items)):
+        first = indptr[items[k]]
+        for at in range(start[k + 1] - start[k]):
+            their_values[start[k] + at] = values[first + at]
+    for k in range(len(items)):
+        product = out[k]
         best = np.float32(1)
         dimension = 0
         known = False
-        for at in range(indptr[items[k]], indptr[items[k] + 1]):
-            value = values[at]
+        for at in range(start[k], start[k + 1]):
+            value = their_values[at]
             changes = value >= first_value[dimension]
             if changes:
                 product *= best

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numba import njit, types
@@ -13,7 +13,9 @@ from models.compiled import DOUBLES, FLOATS, INTS, LONG, LONGS
 
 Doubles = NDArray[np.float64]
 
-_NONE = np.zeros(0, np.int32)
+CALL: Final = 2**32
+LAST_CALL: Final = 2**62
+ITEM: Final = CALL - 1
 _SLOTS = types.Array(types.int32, 1, "C")
 _ITEMS = types.Array(types.int32, 1, "C")
 _COLUMN = types.Array(types.float64, 1, "C")
@@ -74,7 +76,7 @@ class Pool:
 
     def take(self, number: int, ties: Ties) -> None:
         """Give each item what ``ties`` give it, 0 where they do not know it."""
-        _take(self._items, self._parts, self._n, number, ties.table)
+        _take(self._items, self._parts, self._n, number, ties.table, ties.call)
 
     def rows(self, items: IntArray) -> NDArray[np.int64]:
         """Return where each of ``items`` stands, -1 where it is not in the running."""
@@ -99,11 +101,12 @@ class Ties:
     """What the neighbours of some items gain from them; kept and used like a pool.
 
     Attributes:
-        table: int64; a hash table with linear probing: 1 + an item, or 0, and behind it the bits of its float64.
+        table: int64; a hash table with linear probing: the number of the call and an item, in 32 bits each, and behind
+            them the bits of what the item gains, float64. A slot of another call is empty.
+        call: The number of the last call, times 2^32.
     """
 
     def __init__(self) -> None:
-        self._n = 0
         self._reserve(8_192)
 
     def strongest(
@@ -115,15 +118,20 @@ class Ties:
         until the next call.
         """
         while True:
-            _forget(self.table, self._slots, self._n)
-            self._n = _tie(self.table, self._slots, anchors, weight, indptr, indices, strength)
-            if self._n < len(self._slots):
-                return _strongest(self.table, self._slots, self._n, n)
+            self.call = self.call + CALL if self.call < LAST_CALL else self._wiped()
+            n_tied = _tie(self.table, self.call, self._slots, anchors, weight, indptr, indices, strength)
+            if n_tied < len(self._slots):
+                return _strongest(self.table, self._slots, n_tied, n)
             self._reserve(4 * len(self._slots))
+
+    def _wiped(self) -> int:
+        """Return the first call, for which all slots are empty."""
+        self.table[:] = 0
+        return CALL
 
     def _reserve(self, capacity: int) -> None:
         """Make room for ``capacity`` items, in a table that is at most half full."""
-        self._n, self._slots = 0, np.zeros(capacity, np.int64)
+        self.call, self._slots = 0, np.zeros(capacity, np.int64)
         self.table = np.zeros(4 * capacity, np.int64)
 
 
@@ -164,37 +172,31 @@ def _join(slots, items, parts, n, new):  # type: ignore[no-untyped-def]
     return n
 
 
-@njit((_TABLE, _TABLE, LONG), cache=True)
-def _forget(table, slots, n):  # type: ignore[no-untyped-def]
-    for k in range(n):
-        table[2 * slots[k]] = 0
-
-
-@njit((_TABLE, types.int64), cache=True, inline="always")
-def _of_item(table, item):  # type: ignore[no-untyped-def]
+@njit((_TABLE, LONG, LONG), cache=True, inline="always")
+def _of_item(table, call, item):  # type: ignore[no-untyped-def]
     """Return the slot of ``item`` in the table of ``Ties``, or the empty one where it belongs."""
     mask = (len(table) >> 1) - 1
     at = (item * 2654435761 >> 8) & mask
-    while table[2 * at] != 0 and table[2 * at] != item + 1:
+    while table[2 * at] >= call and table[2 * at] != call + item:
         at = (at + 1) & mask
     return at
 
 
-@njit((_TABLE, _TABLE, INTS, FLOATS, LONGS, INTS, FLOATS), cache=True)
-def _tie(table, slots, anchors, weight, indptr, indices, strength):  # type: ignore[no-untyped-def]
+@njit((_TABLE, LONG, _TABLE, INTS, FLOATS, LONGS, INTS, FLOATS), cache=True)
+def _tie(table, call, slots, anchors, weight, indptr, indices, strength):  # type: ignore[no-untyped-def]
     """Return how many items have gained something, in order of their ``slots``; len(slots) where there is no room."""
     gained = table.view(np.float64)
     n = 0
     for k in range(len(anchors)):
         for at in range(indptr[anchors[k]], indptr[anchors[k] + 1]):
             item = np.int64(indices[at])
-            slot = _of_item(table, item)
+            slot = _of_item(table, call, item)
             gain = np.float64(weight[k]) * strength[at]
-            if table[2 * slot] == 0:
+            if table[2 * slot] < call:
                 if n == len(slots) - 1:
                     slots[n] = slot
                     return n + 1
-                table[2 * slot] = item + 1
+                table[2 * slot] = call + item
                 gained[2 * slot + 1] = gain
                 slots[n] = slot
                 n += 1
@@ -224,12 +226,12 @@ def _totals(parts, n, n_parts):  # type: ignore[no-untyped-def]
     return total
 
 
-@njit((_ITEMS, _PARTS, LONG, LONG, _TABLE), cache=True)
-def _take(items, parts, n, number, table):  # type: ignore[no-untyped-def]
+@njit((_ITEMS, _PARTS, LONG, LONG, _TABLE, LONG), cache=True)
+def _take(items, parts, n, number, table, call):  # type: ignore[no-untyped-def]
     gained = table.view(np.float64)
     for row in range(n):
-        slot = _of_item(table, np.int64(items[row]))
-        if table[2 * slot] != 0:
+        slot = _of_item(table, call, np.int64(items[row]))
+        if table[2 * slot] >= call:
             parts[number, row] = gained[2 * slot + 1]
 
 
@@ -302,7 +304,7 @@ def _strongest(table, slots, n_known, n):  # type: ignore[no-untyped-def]
     if n_known <= n:
         items = np.empty(n_known, np.int32)
         for k in range(n_known):
-            items[k] = table[2 * slots[k]] - 1
+            items[k] = table[2 * slots[k]] & ITEM
         return items
     scores = np.empty(n_known)
     for k in range(n_known):
@@ -310,5 +312,5 @@ def _strongest(table, slots, n_known, n):  # type: ignore[no-untyped-def]
     rows = best_rows(scores, n)
     items = np.empty(n, np.int32)
     for k in range(n):
-        items[k] = table[2 * slots[rows[k]]] - 1
+        items[k] = table[2 * slots[rows[k]]] & ITEM
     return items

@@ -55,6 +55,16 @@ def test_ties_add_up_over_the_anchors() -> None:
     assert pool.part(0).tolist() == [0.0]
 
 
+def test_ties_of_earlier_calls_are_forgotten_also_when_calls_are_counted_from_the_beginning() -> None:
+    ties = Ties()
+    ties.call = 2**62
+    indptr, indices = np.array([0, 1, 2]), np.array([5, 6], np.int32)
+    one = np.ones(1, np.float32)
+    for anchor in (0, 1, 0):
+        anchors = np.array([anchor], np.int32)
+        assert ties.strongest(9, anchors, one, indptr, indices, np.ones(2, np.float32)).tolist() == [5 + anchor]
+
+
 def test_ties_grow_beyond_their_first_size() -> None:
     n = 50_000
     indptr, indices = np.array([0, n]), np.arange(n, dtype=np.int32)
