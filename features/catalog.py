@@ -230,14 +230,17 @@ class Catalog:
         """The number of the last change."""
         return int(self._database.execute(_VERSION).fetchone()[0])
 
-    def changes(self, since: int) -> list[Change]:
-        """Return each item that changed after the version ``since``, as it is now, in order of its last change."""
+    def changes(self, since: int, most: int = -1) -> list[Change]:
+        """Return each item that changed after the version ``since``, as it is now, in order of its last change.
+
+        With ``most``, only the first so many; those after them changed after the version of the last one.
+        """
         joined = ", ".join(f"items.{name}" for name in _COLUMNS)
         found = self._database.execute(
             f"""SELECT changed.version, changed.item_id, {joined}
             FROM (SELECT max(version) AS version, item_id FROM catalog_changes WHERE version > ? GROUP BY item_id)
-                AS changed LEFT JOIN items USING (item_id) ORDER BY changed.version""",
-            [since],
+                AS changed LEFT JOIN items USING (item_id) ORDER BY changed.version LIMIT ?""",
+            [since, most],
         )
         return [Change(version, one, None if values[0] is None else _row(values)) for version, one, *values in found]
 

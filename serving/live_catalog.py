@@ -21,6 +21,11 @@ ALWAYS_S: Final = np.iinfo(np.int64).min
 NEVER_S: Final = np.iinfo(np.int64).max
 """The time of expiry of what does not expire."""
 
+PORTION: Final = 10_000
+"""So many changes are read at once."""
+FEW: Final = 1_000
+PART: Final = 8
+"""Once more than ``FEW`` items and one in ``PART`` have changed, they become columns, which take a tenth of the memory."""
 CHANGES_KEPT: Final = 100_000
 """How many of the latest changes ``changed_since`` knows."""
 
@@ -66,7 +71,8 @@ class LiveCatalog:
         self.version = self._first_version = 0
         self._ids: list[str] = []
         self._added: dict[str, int] = {}
-        self._rows: dict[int, dict[str, Any]] = {}
+        self._frame = bundle.catalog
+        self._rows: dict[int, dict[str, Any]] = {}  # what has changed since the frame
         self._changed: list[int] = []
         self._changed_at: list[int] = []
         self._latest: IntArray | None = None
@@ -93,11 +99,11 @@ class LiveCatalog:
         if self._catalog is None or self._stamp == (stamp := self._catalog.stamp):
             return False
         self._stamp = stamp
-        changes = self._catalog.changes(self.version)
-        self._take(changes)
-        if changes:
+        before = self.version
+        while changes := self._catalog.changes(self.version, PORTION):
+            self._take(changes)
             self.version = changes[-1].version
-        return bool(changes)
+        return self.version > before
 
     def changed_since(self, version: int) -> IntArray | None:
         """Return the items that changed after ``version``, each once, or None where that is no longer known."""
@@ -132,12 +138,12 @@ class LiveCatalog:
 
     def row(self, index: int) -> Mapping[str, Any]:
         """Return the fields of an item, ``in_catalog``, and its dimensions, each a list of text."""
-        return self._rows.get(int(index)) or self._bundle.catalog.row(int(index), named=True)
+        return self._rows.get(int(index)) or self._frame.row(int(index), named=True)
 
     def rows(self, items: IntArray | None) -> pl.DataFrame:
         """Return the columns of the catalog for ``items``, or for all, in order; see ``Snapshot.catalog``."""
         wanted = np.arange(len(self), dtype=np.int32) if items is None else items
-        frame = self._bundle.catalog
+        frame = self._frame
         changed = [place for place, index in enumerate(wanted.tolist()) if index in self._rows] if self._rows else []
         if not changed:
             return frame if items is None else frame[wanted]
@@ -161,6 +167,8 @@ class LiveCatalog:
                 self._set(index, change.row)
             self._changed.append(index)
             self._changed_at.append(change.version)
+        if len(self._rows) > max(FEW, len(self) // PART):
+            self._frame, self._rows = self.rows(None).rechunk(), {}
         if len(self._changed) > 2 * CHANGES_KEPT:
             self._first_version = self._changed_at[-CHANGES_KEPT]
             del self._changed[:-CHANGES_KEPT], self._changed_at[:-CHANGES_KEPT]
@@ -180,8 +188,8 @@ class LiveCatalog:
         arrays["expires_s"][index] = NEVER_S if expires_us is None else expires_us // 1_000_000
         times = {"published_at": _moment(published_us), "expires_at": _moment(expires_us)}
         fields = {name: times[name] if name in times else row[name] for name in FIELDS}
-        nothing: dict[str, list[str]] = {name: [] for name in self._bundle.manifest.dimensions}
-        self._rows[index] = {**fields, "in_catalog": True, **nothing, **row["dimensions"]}
+        dimensions = {name: row["dimensions"].get(name, []) for name in self._bundle.manifest.dimensions}
+        self._rows[index] = {**fields, "in_catalog": True, **dimensions}
 
     def _add(self, item_id: str) -> int:
         index = len(self)

@@ -10,6 +10,7 @@ import pytest
 from features.catalog import Catalog, parse
 from features.layout import Layout
 from models.bundle import Bundle
+from serving import live_catalog
 from serving.live_catalog import LiveCatalog
 from tests.serving.shop import SHOP, bundle_of
 
@@ -117,3 +118,28 @@ def test_it_can_be_had_as_of_an_earlier_version(bundle: Bundle, catalog: Catalog
     assert now.find("rum") is None
     catalog.patch([{"item_id": "tea", "stock": 7.0}])
     assert not then.refresh()
+
+
+def test_many_changes_become_columns_and_say_the_same(
+    bundle: Bundle, catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_catalog, "FEW", 2)
+    monkeypatch.setattr(live_catalog, "PORTION", 2)
+    live = LiveCatalog(bundle, reading(catalog, tmp_path))
+    names = ["tea", "rum", "milk", "pan", "cake"]
+    catalog.put([parse({"item_id": one, "price": 7.0, "dimensions": {"kind": ["a", "b"]}}) for one in names])
+    catalog.delete(["milk"])
+    assert live.refresh()
+    assert live.version == catalog.version
+    assert len(live) == live.bundle_size + 2
+    for one in names:
+        index = live.find(one)
+        assert index is not None
+        row = live.row(index)
+        assert (row["item_id"], row["in_catalog"]) == (one, one != "milk")
+        assert live.rows(np.array([index], np.int32)).row(0, named=True) == row
+        assert one == "milk" or (row["price"], row["kind"]) == (7.0, ["a", "b"])
+    assert live.rows(None)["item_id"].to_list()[: live.bundle_size] == bundle.catalog["item_id"].to_list()
+    catalog.patch([{"item_id": "tea", "price": 8.0}])
+    assert live.refresh()
+    assert live.row(live.find("tea") or 0)["price"] == 8.0
