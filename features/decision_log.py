@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from features.definitions import microseconds
 from features.fields import EPOCH, as_json
@@ -50,7 +50,53 @@ class Decision:
     variants: Mapping[str, str] = field(default_factory=dict)
 
 
-class DecisionLog:
+class DecisionLog(Protocol):
+    """Keeps every decision; ``tests/contracts/test_decision_log.py`` holds each kind of log to it."""
+
+    def append(self, decision: Decision) -> None:
+        """Add ``decision``, whose id is new."""
+
+    def find(self, decision_id: str) -> Decision | None:
+        """Return the decision, or None where there is none of that id."""
+
+    def count(self, user_ids: Sequence[str], campaign: str, after: datetime) -> int:
+        """Return how many decisions of ``campaign`` there are for ``user_ids`` after ``after``."""
+
+    def count_of_days(self, campaign: str, now: datetime, days: float) -> int:
+        """Return how many decisions of ``campaign`` there are on the last ``days`` days (UTC), today included."""
+
+
+class MemoryDecisionLog:
+    """A log that lives as long as its process."""
+
+    def __init__(self) -> None:
+        self._decisions: dict[str, Decision] = {}
+
+    def append(self, decision: Decision) -> None:
+        """Add ``decision``."""
+        self._decisions[decision.decision_id] = decision
+
+    def find(self, decision_id: str) -> Decision | None:
+        """Return the decision, or None where there is none of that id."""
+        return self._decisions.get(decision_id)
+
+    def count(self, user_ids: Sequence[str], campaign: str, after: datetime) -> int:
+        """Return how many decisions of ``campaign`` there are for ``user_ids`` after ``after``."""
+        return sum(
+            one.user_id in user_ids and one.campaign == campaign and one.decided_at > after
+            for one in self._decisions.values()
+        )
+
+    def count_of_days(self, campaign: str, now: datetime, days: float) -> int:
+        """Return how many decisions of ``campaign`` there are on the last ``days`` days (UTC), today included."""
+        first = _first_day(now, days)
+        return sum(
+            one.campaign == campaign and microseconds(one.decided_at) // _DAY_US >= first
+            for one in self._decisions.values()
+        )
+
+
+class SQLiteDecisionLog:
     """The decisions of one run-time folder, over a connection of ``open_database``."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
@@ -95,9 +141,12 @@ class DecisionLog:
 
     def count_of_days(self, campaign: str, now: datetime, days: float) -> int:
         """Return how many decisions of ``campaign`` there are on the last ``days`` days (UTC), today included."""
-        first = microseconds(now) // _DAY_US - int(-(-days // 1)) + 1
         query = "SELECT coalesce(sum(decisions), 0) FROM campaign_days WHERE campaign = ? AND day >= ?"
-        return int(self._database.execute(query, (campaign, first)).fetchone()[0])
+        return int(self._database.execute(query, (campaign, _first_day(now, days))).fetchone()[0])
+
+
+def _first_day(now: datetime, days: float) -> int:
+    return microseconds(now) // _DAY_US - int(-(-days // 1)) + 1
 
 
 def _decision(row: tuple[Any, ...]) -> Decision:

@@ -23,7 +23,7 @@ from serving.champion import Champion
 from serving.decisions import Decisions, read_file
 from serving.definition_book import DefinitionBook, recipe_book, segment_book
 from serving.group_commit import GroupCommit
-from serving.ranking_log import RankingLog
+from serving.ranking_log import SQLiteRankingLog
 from serving.recipes import BUILT_IN, Recipes
 from serving.settings import ServingSettings
 
@@ -63,7 +63,7 @@ class Assembly:
     profiles: SQLiteProfileStore
     decisions: Decisions
     recipes: DefinitionBook[Recipes]
-    rankings: RankingLog
+    rankings: SQLiteRankingLog
     segments: DefinitionBook[Segments]
     rng: Generator
 
@@ -95,7 +95,7 @@ class Assembly:
                     read_file(settings.campaigns, database, datetime.now(UTC))
             recipes, segments = recipe_book(built_in, reading, database), segment_book(of_file, reading, database)
             segments.current()  # a mistake in the file shows at the start
-            rankings = RankingLog(layout)
+            rankings = SQLiteRankingLog(layout)
             champion = Champion(layout, recipes.current, now, settings.poll_s)
             writer = GroupCommit(database, layout.writer_lock)
             rng, new_id = np.random.default_rng(), lambda: uuid4().hex

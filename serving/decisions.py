@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 import numpy as np
 
-from features.decision_log import Decision, DecisionLog
+from features.decision_log import Decision, SQLiteDecisionLog
 from features.definitions import API, FILE, Definition, Definitions
 from features.errors import InvalidInput, NotFound
 from features.fields import EPOCH
@@ -84,7 +84,7 @@ class Decisions:
         self._rng = rng
         self._new_id = new_id
         self._global_holdout = global_holdout
-        self._log, self._definitions = DecisionLog(reading), Definitions(reading)
+        self._log, self._definitions = SQLiteDecisionLog(reading), Definitions(reading)
         self._fold = DecisionFold(reading)
         self._data_version = self._last_definition = self._watermark = -1
         self._programme = Programme({}, {})
@@ -136,7 +136,7 @@ class Decisions:
         chosen, counted = programme.recipe(asked, recipe)
         if counted:
             decision = Decision(ranking_id, visitor.user_id, now, recipe, variants=counted)
-            self._writer.soon(lambda: DecisionLog(self._writing).append(decision))
+            self._writer.soon(lambda: SQLiteDecisionLog(self._writing).append(decision))
         return chosen
 
     async def define(self, kind: str, name: str, given: dict[str, Any] | None, now: datetime) -> Definition:
@@ -253,7 +253,7 @@ class Decisions:
 def recorded(plan: Plan, asked: Asked, database: sqlite3.Connection) -> bool:
     """Put the decision of ``plan`` on record inside an open transaction; False where a cap leaves no room any more."""
     assert plan.decision is not None
-    log, name = DecisionLog(database), plan.decision.campaign
+    log, name = SQLiteDecisionLog(database), plan.decision.campaign
     if plan.campaign is not None and name is not None:
         for cap in plan.campaign.per_person:
             if log.count(asked.user_ids, name, asked.now - cap.days * _DAY) >= cap.decisions:
@@ -280,7 +280,7 @@ def messages(
         f" WHERE user_id IN ({marks}) AND campaign = ? AND experience IS NOT NULL ORDER BY number DESC LIMIT ?",
         (*user_ids, campaign, REMEMBERED + 2),
     ).fetchall()
-    pending = DecisionLog(database).find(rows[0][0]) if rows and rows[0][2] is None else None
+    pending = SQLiteDecisionLog(database).find(rows[0][0]) if rows and rows[0][2] is None else None
     sent = [(EPOCH + timedelta(microseconds=sent_us), reward) for _, reward, sent_us in rows if sent_us is not None]
     sent.sort(reverse=True)
     found = [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime
 from typing import Final
@@ -13,8 +12,7 @@ import polars as pl
 
 from evaluation.explored import EXPLORED
 from features.catalog import Catalog
-from features.database import open_database
-from features.decision_log import microseconds
+from features.definitions import microseconds
 from features.interactions import History
 from features.layout import Layout
 from features.profiles import Profile
@@ -22,7 +20,7 @@ from models.bundle import Bundle
 from serving.answers import rankings as answers
 from serving.live_catalog import LiveCatalog
 from serving.pipeline import Pipeline
-from serving.ranking_log import MIGRATIONS, LoggedRanking, RankingLog
+from serving.ranking_log import LoggedRanking, SQLiteRankingLog
 from serving.recipes import Recipe, Recipes
 from serving.replay import REQUESTS
 from serving.visitors import NO_CODE, Visitor
@@ -54,7 +52,7 @@ def explored_places(
         return EXPLORED.to_frame()
     quiet = recipe.model_copy(update={"explore": None, "shuffle": 0.0})
     rows = []
-    with closing(RankingLog(layout)) as log, closing(Catalog(layout)) as catalog:
+    with closing(SQLiteRankingLog(layout)) as log, closing(Catalog(layout)) as catalog:
         served: dict[str, Bundle] = {}
         pipelines: dict[tuple[str, str, int], Pipeline] = {}
 
@@ -68,7 +66,7 @@ def explored_places(
                 pipelines[key] = Pipeline(target, Recipes(recipes={name: recipe}), live)
             return _items(ranking, pipelines[key], history_of(ranking.history, own, target))
 
-        for ranking_id in _explored(layout, name, since):
+        for ranking_id in log.explored(name, since, MOST):
             ranking = log.ranking(ranking_id)
             if not (layout.bundles / ranking.bundle_id).is_dir():
                 continue
@@ -125,14 +123,3 @@ def _items(ranking: LoggedRanking, pipeline: Pipeline, history: History) -> list
         case wire.SimilarRequest():
             made = answers.similar(pipeline, request, now, ranking_id)
     return [pipeline.catalog.id(item) for item in made.ranking.items.tolist()]
-
-
-def _explored(layout: Layout, name: str, since: datetime | None) -> Iterator[str]:
-    """Return the ids of the rankings by the recipe ``name`` that explored a place, in order of time."""
-    query = (
-        "SELECT ranking_id FROM (SELECT rowid AS row, ranking_id FROM rankings WHERE explored IS NOT NULL"
-        " AND request ->> '$.recipe' = ? AND made_at_us >= ? ORDER BY rowid DESC LIMIT ?) ORDER BY row"
-    )
-    with closing(open_database(layout.rankings, migrations=MIGRATIONS)) as database:
-        rows = database.execute(query, (name, microseconds(since) if since else 0, MOST)).fetchall()
-    return (ranking_id for (ranking_id,) in rows)

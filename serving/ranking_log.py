@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from hashlib import blake2b
 from pathlib import Path
 from threading import Event, Lock, Thread
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 from pydantic_core import to_json
@@ -74,7 +74,73 @@ class LoggedRanking:
     explored: tuple[int, bool, float] | None
 
 
-class RankingLog:
+class RankingLog(Protocol):
+    """Keeps every ranking that was shown; ``tests/contracts/test_ranking_log.py`` holds each kind of log to it."""
+
+    def append(self, ranking: LoggedRanking, recipe: Recipe) -> None:
+        """Keep ``ranking``, whose name is new, made by ``recipe``."""
+
+    def ranking(self, ranking_id: str) -> LoggedRanking:
+        """Return the ranking ``ranking_id``.
+
+        Raises:
+            NotFound: there is none.
+        """
+
+    def recipe(self, recipe_version: str) -> str:
+        """Return the recipe whose content has the hash ``recipe_version``, in JSON.
+
+        Raises:
+            NotFound: no ranking was made by it.
+        """
+
+    def explored(self, recipe: str, since: datetime | None, most: int) -> list[str]:
+        """Return the ids of the latest rankings that were asked for by the name ``recipe`` and explored a place.
+
+        Args:
+            recipe: The name in the request.
+            since: Those made before it are left out.
+            most: How many, at most; the oldest of them comes first.
+        """
+
+
+class MemoryRankingLog:
+    """A log that lives as long as its process."""
+
+    def __init__(self) -> None:
+        self._rankings: dict[str, LoggedRanking] = {}
+        self._recipes: dict[str, str] = {}
+
+    def append(self, ranking: LoggedRanking, recipe: Recipe) -> None:
+        """Keep ``ranking``, made by ``recipe``."""
+        self._rankings[ranking.ranking_id] = ranking
+        self._recipes[ranking.recipe_version] = recipe.model_dump_json(exclude_defaults=True)
+
+    def ranking(self, ranking_id: str) -> LoggedRanking:
+        """Return the ranking ``ranking_id``, or raise NotFound."""
+        if ranking_id not in self._rankings:
+            raise NotFound(f"There is no ranking {ranking_id!r}.")
+        return self._rankings[ranking_id]
+
+    def recipe(self, recipe_version: str) -> str:
+        """Return the recipe of that content in JSON, or raise NotFound."""
+        if recipe_version not in self._recipes:
+            raise NotFound(f"No ranking was made by a recipe of version {recipe_version!r}.")
+        return self._recipes[recipe_version]
+
+    def explored(self, recipe: str, since: datetime | None, most: int) -> list[str]:
+        """Return the ids of the latest rankings by that recipe that explored a place, the oldest first."""
+        found = [
+            name
+            for name, one in self._rankings.items()
+            if one.explored is not None
+            and json.loads(one.request).get("recipe") == recipe
+            and (since is None or one.made_at >= since)
+        ]
+        return found[-most:]
+
+
+class SQLiteRankingLog:
     """The rankings of one run-time folder; several processes may write at once.
 
     Rankings are written in the background within ``WRITE_EVERY_S``: a list is never late because of a disk, and what a
@@ -190,6 +256,18 @@ class RankingLog:
         if row is None:
             raise NotFound(f"No ranking was made by a recipe of version {recipe_version!r}.")
         return str(row[0])
+
+    def explored(self, recipe: str, since: datetime | None, most: int) -> list[str]:
+        """Return the ids of the latest rankings by that recipe that explored a place, the oldest first."""
+        self.write()
+        query = (
+            "SELECT ranking_id FROM rankings WHERE explored IS NOT NULL AND request ->> '$.recipe' = ?"
+            " AND made_at_us >= ? ORDER BY rowid DESC LIMIT ?"
+        )
+        since_us = (since - EPOCH) // timedelta(microseconds=1) if since else 0
+        with self._writing:
+            rows = self._reading.execute(query, (recipe, since_us, most)).fetchall()
+        return [ranking_id for (ranking_id,) in reversed(rows)]
 
 
 def _row(one: LoggedRanking, history: bytes) -> tuple[Any, ...]:

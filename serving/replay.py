@@ -16,7 +16,7 @@ from serving.answers import rankings as answers
 from serving.definition_book import recipe_book
 from serving.live_catalog import LiveCatalog
 from serving.pipeline import Pipeline
-from serving.ranking_log import LoggedRanking, RankingLog
+from serving.ranking_log import LoggedRanking, SQLiteRankingLog
 from serving.recipes import Recipe, Recipes
 from serving.visitors import Visitor
 from serving.wire import rankings as wire
@@ -36,7 +36,7 @@ def logged(layout: Layout, ranking_id: str) -> tuple[LoggedRanking, Recipe]:
     """
     if not layout.rankings.is_file():
         raise NotFound(f"There is no ranking {ranking_id!r}: {layout.rankings} does not exist.")
-    with closing(RankingLog(layout)) as rankings:
+    with closing(SQLiteRankingLog(layout)) as rankings:
         ranking = rankings.ranking(ranking_id)
         recipe = json.loads(rankings.recipe(ranking.recipe_version))
     return ranking, Recipe.of(recipe, f"the recipe of {ranking_id}")

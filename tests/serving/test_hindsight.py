@@ -24,7 +24,7 @@ from serving.cards import Cards
 from serving.hindsight import explored_places, history_of
 from serving.live_catalog import LiveCatalog
 from serving.pipeline import Pipeline
-from serving.ranking_log import RankingLog
+from serving.ranking_log import SQLiteRankingLog
 from serving.recipes import Recipe, Recipes
 from serving.visitors import Visitors
 from serving.wire import rankings as wire
@@ -77,7 +77,7 @@ def name_of(number: int) -> str:
 def serve(layout: Layout, bundle: Bundle, rankings: int, likes: Likes, impressions: bool = True) -> None:
     """Log rankings to a new visitor each, who clicks on the first item if ``likes`` says so of it."""
     events = []
-    with closing(Catalog(layout)) as catalog, closing(RankingLog(layout)) as log:
+    with closing(Catalog(layout)) as catalog, closing(SQLiteRankingLog(layout)) as log:
         live = LiveCatalog(bundle, catalog)
         pipeline, visitors = Pipeline(bundle, Recipes(recipes={"front": EXPLORING}), live), Visitors(bundle)
         for number in range(rankings):
