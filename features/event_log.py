@@ -111,7 +111,7 @@ class EventLog:
         given = list(events)
         with transaction(self._database):
             # inside the transaction: no import can finish between the look and the writing
-            known = self._in_history([event.event_id for event in given])
+            known = self._in_history(given)
             unknown = [event for event in given if event.event_id not in known] if known else given
             before = self._last_sequence()
             inserted = self._database.executemany(_INSERT, map(_row, unknown)).rowcount
@@ -282,17 +282,21 @@ class EventLog:
     def _last_sequence(self) -> int:
         return int(self._database.execute("SELECT coalesce(max(sequence), 0) FROM events").fetchone()[0])
 
-    def _in_history(self, event_ids: list[str]) -> set[str]:
+    def _in_history(self, events: Sequence[Event]) -> set[str]:
+        """Return the ids of those of ``events`` that the history has."""
         later = "SELECT number, path FROM history_files WHERE number > ? ORDER BY number"
         if self._database.execute(later, [self._archived.until]).fetchone():
             self._archived.refresh()
             if files := self._database.execute(later, [self._archived.until]).fetchall():
                 self._archived.add([self._layout.history / path for _, path in files], files[-1][0])
-        likely = self._archived.likely(event_ids)
+        likely = set(self._archived.likely([event.event_id for event in events]))
         if not likely:
             return set()
-        paths = self._database.execute("SELECT path FROM history_files").fetchall()
-        return _held([self._layout.history / path for (path,) in paths], likely)
+        # what comes again has the same timestamp as before, as a rule: the other days are hardly ever read
+        days = {_day(event.timestamp) for event in events if event.event_id in likely}
+        paths = [self._layout.history / path for (path,) in self._database.execute("SELECT path FROM history_files")]
+        held = _held([path for path in paths if path.parent.name in days], list(likely))
+        return held | _held([path for path in paths if path.parent.name not in days], list(likely - held))
 
     def _cover_ids(self) -> None:
         files = self._database.execute("SELECT number, path FROM history_files").fetchall()
@@ -312,7 +316,7 @@ class EventLog:
         writer, path = None, None
         for batch in batches:
             for day, part in _days(batch):
-                folder = self._layout.history / f"day={day:%Y-%m-%d}"
+                folder = self._layout.history / _day(day)
                 if path is None or path.parent != folder:
                     if writer:
                         writer.close()
@@ -468,6 +472,10 @@ def _batches(rows: Any) -> Iterator[pa.RecordBatch]:
         yield pa.RecordBatch.from_arrays(
             [pa.array(column, kind) for column, kind in zip(columns, SCHEMA.types, strict=True)], schema=SCHEMA
         )
+
+
+def _day(moment: datetime) -> str:
+    return f"day={moment.astimezone(UTC):%Y-%m-%d}"
 
 
 def _microseconds(moment: datetime) -> int:

@@ -25,7 +25,7 @@ PORTION: Final = 10_000
 """So many changes are read at once."""
 FEW: Final = 1_000
 PART: Final = 8
-"""Once more than ``FEW`` items and one in ``PART`` have changed, they become columns, which take a tenth of the memory."""
+"""Once more than ``FEW`` items and one in ``PART`` have changed, they become columns, which take far less memory."""
 CHANGES_KEPT: Final = 100_000
 """How many of the latest changes ``changed_since`` knows."""
 

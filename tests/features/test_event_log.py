@@ -172,6 +172,25 @@ def test_archiving_moves_past_days_and_nothing_else(log: EventLog, tmp_path: Pat
     assert log.archive(DAY + timedelta(days=1)) == 0
 
 
+def test_an_archived_event_that_comes_again_is_looked_for_on_its_day_first(
+    log: EventLog, monkeypatch: pytest.MonkeyPatch
+):
+    log.append([event("a"), event("b", 24), event("c", 48)])
+    log.archive(DAY + timedelta(days=3))
+    read: list[str] = []
+
+    def read_table(path: Path, **given):
+        read.append(path.parent.name)
+        return pq_read_table(path, **given)
+
+    pq_read_table = pq.read_table
+    monkeypatch.setattr(pq, "read_table", read_table)
+    assert log.append([event("b", 24), event("new", 24)]).is_new == (False, True)
+    assert read == ["day=2026-11-21"]
+    assert log.append([event("c", 1)]).is_new == (False,)  # under another time: it is found all the same
+    assert read[1:] == ["day=2026-11-20", "day=2026-11-21", "day=2026-11-22"]
+
+
 def test_an_event_that_arrives_live_during_an_import_of_it_is_there_once(log: EventLog, tmp_path: Path):
     other = EventLog(Layout(tmp_path / "var"))
     write = log._write_days
