@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 import polars as pl
@@ -202,7 +202,8 @@ def _seconds(times: pl.Series) -> pl.Series:
     """Return ``times`` in seconds since 1970; numbers are such seconds, or milliseconds where they are too large."""
     if times.dtype.is_numeric():
         number = times.cast(pl.Float64).fill_nan(None)
-        return (number / (1000 if number.abs().median() > LATEST_S else 1)).floor().cast(pl.Int64)
+        usual = cast(float | None, number.abs().median())
+        return (number / (1000 if usual is not None and usual > LATEST_S else 1)).floor().cast(pl.Int64)
     given = times.dtype
     if given == pl.String:
         times = times.str.to_datetime(time_unit="us", time_zone="UTC", strict=False)

@@ -112,7 +112,7 @@ def sum_of(
     if not len(lessons.right):
         return dict.fromkeys(parts, 1.0)
     weights = conditional_logit(lessons.columns, lessons.right, lessons.list_lengths)
-    scores = lessons.columns.any(axis=0)
+    scores: list[bool] = (lessons.columns != 0).any(axis=0).tolist()
     return {
         name: max(weight, LEAST_WEIGHT)
         for name, weight, ever in zip(parts, weights.tolist(), scores, strict=True)
