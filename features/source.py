@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import codecs
 import csv
+import gc
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import TextIOWrapper
 from itertools import islice
@@ -158,13 +160,26 @@ def _csv(path: Path, delimiter: str) -> Source:
 def _records(reader: Iterator[list[str]], n: int) -> list[list[str] | str]:
     """Return the next ``n`` records; for one that cannot be read, why not."""
     records: list[list[str] | str] = []
-    while len(records) < n:
-        try:
-            records.extend(islice(reader, n - len(records)))  # keeps what came before an error
-            break
-        except csv.Error as error:
-            records.append(str(error))
+    with _uncollected():
+        while len(records) < n:
+            try:
+                records.extend(islice(reader, n - len(records)))  # keeps what came before an error
+                break
+            except csv.Error as error:
+                records.append(str(error))
     return records
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Keep the garbage collector from going through the rows that were read again and again: they hold no cycles."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _problem(record: list[str] | str, n: int) -> str | None:
@@ -202,21 +217,22 @@ def _jsonl(path: Path, _: str) -> Source:
                 numbers: list[int] = []
                 records: list[dict[str, Any]] = []
                 rejects: list[Reject] = []
-                for line in lines:
-                    row += 1
-                    done += len(line)
-                    try:
-                        record = _record(line)
-                    except ValueError as error:
-                        rejects.append(Reject(row, None, str(error), line.decode(errors="replace").strip()))
-                        continue
-                    if strict and record is not None and not record.keys() <= known:
-                        name = min(record.keys() - known)
-                        reason = f"is not known; allowed are {', '.join(wanted or ())}"
-                        rejects.append(Reject(row, name, reason, record))
-                    elif record is not None:
-                        numbers.append(row)
-                        records.append(record)
+                with _uncollected():
+                    for line in lines:
+                        row += 1
+                        done += len(line)
+                        try:
+                            record = _record(line)
+                        except ValueError as error:
+                            rejects.append(Reject(row, None, str(error), line.decode(errors="replace").strip()))
+                            continue
+                        if strict and record is not None and not record.keys() <= known:
+                            name = min(record.keys() - known)
+                            reason = f"is not known; allowed are {', '.join(wanted or ())}"
+                            rejects.append(Reject(row, name, reason, record))
+                        elif record is not None:
+                            numbers.append(row)
+                            records.append(record)
                 names = wanted if wanted is not None else list(dict.fromkeys(name for one in records for name in one))
                 columns = {name: _typed([record.get(name) for record in records]) for name in names}
                 yield Batch(pl.Series(numbers, dtype=pl.Int64), columns, min(done / size, 1.0), rejects)
