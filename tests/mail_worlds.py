@@ -31,25 +31,31 @@ class MailWorld:
     Attributes:
         interest: Probability to open a message that has been waited for; shape (people,).
         tolerance_days: How long it takes to be ready for the next one; shape (people,).
-        annoyance: Probability to unsubscribe at a message that comes at once after the last.
+        annoyance: Probability to unsubscribe at a message that comes at once after the last; shape (people,).
         days: How long the world lasts.
     """
 
     interest: NDArray[np.float64]
     tolerance_days: NDArray[np.float64]
-    annoyance: float = 0.02
+    annoyance: NDArray[np.float64]
     days: int = 360
 
     @classmethod
     def of_all_kinds(cls, people: int, rng: np.random.Generator) -> MailWorld:
-        """Return a world where tolerance spreads from some hours to three weeks, whatever the interest."""
-        return cls(rng.beta(5, 4, people), np.exp(rng.uniform(np.log(0.3), np.log(20), people)))
+        """Return a world as senders of e-mail report theirs, where people differ in everything, independently.
+
+        Tolerance spreads evenly in its logarithm from some hours to three weeks, annoyance exponentially around 1 %.
+        Of a message a week, about 28 % are then opened and 0.25 % make their reader unsubscribe; senders report 20 to
+        40 % and 0.1 to 0.5 %. Of a message a day, 11 % and 0.7 %.
+        """
+        tolerance_days = np.exp(rng.uniform(np.log(0.3), np.log(20), people))
+        return cls(rng.beta(3, 5, people), tolerance_days, np.minimum(rng.exponential(0.01, people), 1.0))
 
     def outcome(self, person: int, gap_days: float, rng: np.random.Generator) -> tuple[bool, bool]:
         """Return whether a message is opened, and whether its reader unsubscribes."""
         ready = gap_days**2 / (gap_days**2 + self.tolerance_days[person] ** 2)
         opened = rng.random() < self.interest[person] * ready
-        return bool(opened), bool(rng.random() < self.annoyance * (1 - ready))
+        return bool(opened), bool(rng.random() < self.annoyance[person] * (1 - ready))
 
 
 @dataclass(frozen=True)

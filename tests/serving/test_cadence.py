@@ -84,7 +84,7 @@ def test_interest_is_what_is_opened_where_there_was_time_enough() -> None:
 
 
 def test_a_fixed_cadence_sends_every_so_many_days() -> None:
-    world = MailWorld(np.full(3, 0.5), np.full(3, 0.1), annoyance=0.0, days=28)
+    world = MailWorld(np.full(3, 0.5), np.full(3, 0.1), np.zeros(3), days=28)
     earned = lived(world, fixed("every_7"), np.random.default_rng(0))
     assert earned.unsubscribes == 0
     assert earned.messages in (9, 10, 11)  # four weeks, three, and two
@@ -93,6 +93,6 @@ def test_a_fixed_cadence_sends_every_so_many_days() -> None:
 def test_the_adaptive_cadence_writes_less_often_to_those_who_tolerate_little() -> None:
     half = 60
     tolerance_days = np.concatenate([np.full(half, 0.3), np.full(half, 20.0)])
-    world = MailWorld(np.full(2 * half, 0.7), tolerance_days, days=150)
+    world = MailWorld(np.full(2 * half, 0.7), tolerance_days, np.full(2 * half, 0.02), days=150)
     earned = lived(world, news("linear_thompson", {"exploration": 0.1}, knows_people=True), np.random.default_rng(0))
     assert earned.spacing_days[half:].mean() > 1.5 * earned.spacing_days[:half].mean()
