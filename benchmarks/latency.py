@@ -31,6 +31,7 @@ from models.bundle import Bundle
 from models.demand import Demand, DemandSettings
 from models.history_shape import HistoryShape, HistoryShapeSettings
 from models.linear_item_model import LinearItemModel, LinearItemModelSettings
+from models.merged import Merged, MergedSettings
 from models.popularity import Popularity, PopularitySettings
 from models.scorer import Scorer
 from models.successors import Successors, SuccessorsSettings
@@ -66,7 +67,11 @@ def parts_of(shop: World, rng: np.random.Generator) -> dict[str, Scorer]:
     }
     weights = {Successors.name: 1.0, Walks.name: 1.0, LinearItemModel.name: 1.0, Popularity.name: 0.2}
     settings = WeightedSumSettings(weights=weights, n_items=len(shop.items))
-    return {**parts, WeightedSum.name: WeightedSum.from_arrays(settings, {}, parts)}
+    both = {
+        WeightedSum.name: WeightedSum.from_arrays(settings, {}, parts),
+        Merged.name: Merged.of(parts, MergedSettings(weights=weights), len(shop.items)),
+    }
+    return {**parts, **both}
 
 
 def blends(parts: dict[str, Scorer], questions: Questions, rng: np.random.Generator) -> tuple[Blend, Blend]:

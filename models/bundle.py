@@ -44,6 +44,7 @@ SCORERS: Final = {
     "demand": "models.demand:Demand",
     "history": "models.history_shape:HistoryShape",
     "sum": "models.weighted_sum:WeightedSum",
+    "merged": "models.merged:Merged",
     "newcomers": "models.newcomers:Newcomers",
     "blend": "models.blend:Blend",
     "distilled": "models.distilled:Distilled",

@@ -27,6 +27,7 @@ from features.snapshot_job import of_interactions
 from models.blend import Blend, BlendSettings
 from models.bundle import Bundle
 from models.distilled import Distilled, DistilledSettings
+from models.merged import Merged, MergedSettings
 from models.scorer import DAY_S
 from models.weighted_sum import WeightedSum, WeightedSumSettings
 from serving.pipeline import Pipeline
@@ -295,6 +296,8 @@ class Benchmark:
                 found = WeightedSumSettings(weights=weights, n_items=len(self._whole.items), repeats=repeats)
                 settings = {**settings, WeightedSum.name: found}
                 parts[WeightedSum.name] = WeightedSum.from_arrays(found, {}, parts)
+                settings[Merged.name] = MergedSettings(weights=weights, step_decay=0.6 if self._plan.ordered else 1.0)
+                parts[Merged.name] = Merged.of(parts, settings[Merged.name], len(self._whole.items))
             most = LESSON_ROWS / self._plan.candidates * len(stage.questions) / total
             wanted = min(len(stage.questions), int(most) + 1)
             questions = stage.questions.those(rng.permutation(len(stage.questions))[:wanted])

@@ -24,6 +24,7 @@ from models.demand import Demand, DemandSettings
 from models.history_shape import HistoryShape, HistoryShapeSettings
 from models.item_to_item import ItemToItem, ItemToItemSettings
 from models.linear_item_model import LinearItemModel, LinearItemModelSettings
+from models.merged import Merged
 from models.own_frequency import OwnFrequency, OwnFrequencySettings
 from models.popularity import Popularity, PopularitySettings
 from models.scorer import Scorer
@@ -381,7 +382,7 @@ def without_history(items: IntArray, history: IntArray, repeats: bool) -> IntArr
 
 
 def fitted(snapshot: Snapshot, settings: Mapping[str, Settings], seed: int) -> dict[str, Scorer]:
-    """Return the parts that ``settings`` name, fitted on ``snapshot``; the sum of parts comes after them."""
+    """Return the parts that ``settings`` name, fitted on ``snapshot``; their sum and their merger come last."""
     parts = {
         name: PARTS[name].fit(snapshot, one, np.random.default_rng(seed))
         for name, one in settings.items()
@@ -389,4 +390,6 @@ def fitted(snapshot: Snapshot, settings: Mapping[str, Settings], seed: int) -> d
     }
     if WeightedSum.name in settings:
         parts[WeightedSum.name] = WeightedSum.from_arrays(settings[WeightedSum.name], {}, parts)
+    if Merged.name in settings:
+        parts[Merged.name] = Merged.of(parts, settings[Merged.name], len(snapshot.items))
     return parts

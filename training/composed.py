@@ -19,6 +19,7 @@ from features.snapshot_job import before, weighed
 from models.blend import Blend, BlendSettings
 from models.bundle import scorer_class, settings_class
 from models.distilled import Distilled, DistilledSettings
+from models.merged import Merged
 from models.newcomers import Newcomers, NewcomersSettings
 from models.scorer import Scorer
 from models.weighted_sum import WeightedSum
@@ -97,13 +98,16 @@ def composed(snapshot: Snapshot, settings: ComposedSettings, rng: Generator) -> 
 
 
 def _fitted(snapshot: Snapshot, parts: Mapping[str, Mapping[str, Any]], seed: int) -> dict[str, Scorer]:
-    """Return the parts, fitted; the sum of others, which has nothing to fit, after them."""
+    """Return the parts, fitted; the sum and the merger of others, which have nothing to fit, after them."""
     found: dict[str, Scorer] = {}
     for name, given in parts.items():
-        if name != WeightedSum.name:
+        if name not in (WeightedSum.name, Merged.name):
             settings = part_settings(name, given)
             found[name] = scorer_class(name).fit(snapshot, settings, np.random.default_rng(seed))  # type: ignore[attr-defined]
     if WeightedSum.name in parts:
         settings = part_settings(WeightedSum.name, {**parts[WeightedSum.name], "n_items": len(snapshot.items)})
         found[WeightedSum.name] = WeightedSum.from_arrays(settings, {}, found)
+    if Merged.name in parts:
+        settings = part_settings(Merged.name, parts[Merged.name])
+        found[Merged.name] = Merged.of(found, settings, len(snapshot.items))
     return found

@@ -17,11 +17,11 @@ from training.lessons import Lessons
 
 KEEPS: Final = 0.97
 """Share of the large blend's value that a small one must keep on the validation, to keep .95 of it elsewhere."""
-MOST_PARTS: Final = 4
-CANDIDATES: Final = 80
-"""So many all parts together propose."""
-LEAST_CANDIDATES: Final = 30
-"""So many each of them proposes, at least."""
+MOST_PARTS: Final = 3
+CANDIDATES: Final = 60
+"""So many the part proposes that does best alone."""
+MORE_CANDIDATES: Final = 20
+"""So many each of the others proposes."""
 ROWS: Final = 300_000
 """Rows of lessons that a small blend learns from, at most."""
 SIZES: Final = tuple(
@@ -34,7 +34,7 @@ SIZES: Final = tuple(
         least_rows=100,
         recent_interactions=recent,
     )
-    for trees, leaves, rate, recent in ((30, 8, 0.15, 10), (60, 12, 0.1, 20), (60, 12, 0.1, 1_000))
+    for trees, leaves, rate, recent in ((30, 8, 0.15, 20), (60, 12, 0.1, 20), (60, 12, 0.1, 50))
 )
 """How large the trees are, and how much of a history is looked at; the ``candidates`` are filled in."""
 
@@ -70,9 +70,8 @@ def distilled(
         rng: Draws the seeds of trees.
     """
     few = _first(lessons, ROWS)
-    # The sum of all parts would need them all; what it leaves out has no candidates of its own.
-    total = parts.get(WeightedSum.name)
-    left = list(total.config.weights if isinstance(total, WeightedSum) else parts)
+    # The sum of all parts would need them all, where their merger is a table of its own.
+    left = [name for name in parts if name != WeightedSum.name]
     chosen: list[str] = []
     best: Distillation | None = None
     while left and len(chosen) < MOST_PARTS:
@@ -113,7 +112,7 @@ def refitted(parts: Mapping[str, Scorer], lessons: Lessons, config: DistilledSet
 def _grown(
     parts: Mapping[str, Scorer], some: Sequence[str], lessons: Lessons, size: DistilledSettings, rng: Generator
 ) -> Distilled:
-    counts = dict.fromkeys(some, max(LEAST_CANDIDATES, CANDIDATES // len(some)))
+    counts = dict.fromkeys(some, MORE_CANDIDATES) | {some[0]: CANDIDATES}
     return refitted(parts, lessons, size.model_copy(update={"candidates": counts}), rng)
 
 

@@ -16,6 +16,7 @@ from models.bundle import settings_class
 from models.demand import Demand
 from models.history_shape import HistoryShape
 from models.linear_item_model import LinearItemModel
+from models.merged import Merged, MergedSettings
 from models.newcomers import Newcomers
 from models.scorer import Scorer
 from models.similar_histories import SimilarHistories
@@ -58,7 +59,7 @@ PARTS: tuple[
 """Scorers that are fitted as parts of a blend alone."""
 FOR_STRANGERS: tuple[type[Demand | HistoryShape], ...] = (Demand, HistoryShape)
 """Parts that say the same of an item whatever the history, or nothing."""
-NAMES = (*MODEL_NAMES, *(part.name for part in (*PARTS, *FOR_STRANGERS)), WeightedSum.name)
+NAMES = (*MODEL_NAMES, *(part.name for part in (*PARTS, *FOR_STRANGERS)), WeightedSum.name, Merged.name)
 CLUBS = 2
 MEMBERS = 12
 ITEMS_OF_A_CLUB = 6
@@ -102,7 +103,8 @@ def fitted(world: Snapshot) -> dict[str, Scorer]:
     for part in (*PARTS, *FOR_STRANGERS):
         scorers[part.name] = part.fit(world, settings_class(part)(), np.random.default_rng(0))
     weights = WeightedSumSettings(weights={"successors": 1.0, "titles": 0.5}, n_items=len(world.items))
-    return scorers | {WeightedSum.name: WeightedSum.from_arrays(weights, {}, scorers)}
+    merged = Merged.of(scorers, MergedSettings(weights=weights.weights), len(world.items))
+    return scorers | {WeightedSum.name: WeightedSum.from_arrays(weights, {}, scorers), Merged.name: merged}
 
 
 @pytest.fixture(params=NAMES)
