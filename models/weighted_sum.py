@@ -80,6 +80,8 @@ class WeightedSum(Scorer):
         if not self.config.repeats:
             total = total.copy()
             total[history.item] = 0
+            # What takes the place of these has to be looked at as well.
+            changed = None if changed is None else np.concatenate([changed, history.item])
         return self._best(total, changed, n)[0]
 
     def reason(self, history: History, item: int, now: datetime) -> Reason | None:

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from features.interactions import History
+from features.interactions import COLUMNS, History
 from models.popularity import Popularity, PopularitySettings
 from models.scorer import Scorer
 from models.successors import Successors, SuccessorsSettings
@@ -84,3 +84,12 @@ def test_items_of_the_history_are_proposed_only_where_repeats_are_answers(tmp_pa
 
     assert found.candidates(mine, 3, NOW).tolist() == [0, 1, 2]
     assert without.candidates(mine, 3, NOW).tolist() == [0, 1]
+
+
+def test_what_takes_the_place_of_items_of_the_history_is_proposed(tmp_path: Path) -> None:
+    found, mine = scorer(tmp_path, popularity=1.0)
+    without = WeightedSum(found.config.model_copy(update={"repeats": False}), found.parts)
+    others, best = found.candidates(mine[:0], 2, NOW), found.candidates(mine[:0], 1, NOW)
+    chosen = History(best, *(getattr(mine, name)[:1] for name in list(COLUMNS)[1:]))
+
+    assert without.candidates(chosen, 1, NOW).tolist() == others[1:].tolist()
