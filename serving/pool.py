@@ -106,6 +106,10 @@ class Ties:
         call: The number of the last call, times 2^32.
     """
 
+    call: int
+    table: NDArray[np.int64]
+    _slots: NDArray[np.int64]
+
     def __init__(self) -> None:
         self._reserve(8_192)
 

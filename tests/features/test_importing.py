@@ -362,7 +362,12 @@ def test_every_other_column_of_an_item_file_is_a_dimension(shop: Shop):
     )
     assert shop.items(path).new == 2
     a, b = shop.catalog()
-    assert (a["title"], a["price"], a["brand"], a["category"]) == ("Shoe", 9.5, ["X"], ["Shoes", "Shoes > Running", "Sale"])
+    assert (a["title"], a["price"], a["brand"], a["category"]) == (
+        "Shoe",
+        9.5,
+        ["X"],
+        ["Shoes", "Shoes > Running", "Sale"],
+    )
     assert (b["title"], b["price"], b["visible"], b["brand"], b["item_type"]) == (None, None, True, [], "product")
 
 
