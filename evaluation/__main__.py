@@ -19,7 +19,7 @@ from evaluation.attribution import Goal
 from evaluation.exposures import Subject, design_of, exposures, question_of, subject_of, with_global_holdout
 from evaluation.off_policy import report as off_policy_report
 from evaluation.off_policy.files import Question, analyse_file, analyse_table
-from features.command_line import Var, run
+from features.command_line import Var, run, write
 from features.errors import InvalidInput, NotFound
 from features.fields import Rejected, Time
 from features.layout import Layout
@@ -149,7 +149,7 @@ def read_ab_test(
     _print(report.terminal(analysis))
     for path, text in ((json_out, report.as_json), (html_out, report.html)):
         if path is not None:
-            _write(path, text(analysis))
+            write(path, text(analysis))
 
 
 @app.command("off-policy")
@@ -235,7 +235,7 @@ def tell_another_policy(
         analysis = analyse_table(chosen, question, f"The campaign {subject.name!r}", rng)
     _print(off_policy_report.terminal(analysis))
     if json_out is not None:
-        _write(json_out, off_policy_report.as_json(analysis))
+        write(json_out, off_policy_report.as_json(analysis))
     if not any(answer.estimates for answer in analysis.answers):
         raise typer.Exit(1)
 
@@ -275,18 +275,6 @@ def _share(text: str) -> tuple[str, float]:
         return name, float(share)
     except ValueError:
         raise InvalidInput(f"The share {text!r} is not NAME=SHARE, as in control=0.5.") from None
-
-
-def _write(path: Path, text: str) -> None:
-    """Write all of ``text`` or nothing."""
-    new = path.with_name(f".{path.name}.new")
-    try:
-        new.write_text(text, encoding="utf-8")
-        new.replace(path)
-    except OSError as error:
-        raise InvalidInput(
-            f"{path} cannot be written: {error.strerror}. Give a file in a folder that exists."
-        ) from None
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from features.errors import AttuneError
+from features.errors import AttuneError, InvalidInput
 
 Var = Annotated[Path, typer.Option("--var", envvar="ATTUNE_VAR", help="Folder of run-time data.")]
 
@@ -27,3 +27,19 @@ def run(app: typer.Typer, name: str) -> None:
     except KeyboardInterrupt:
         console.print("stopped")
         sys.exit(130)
+
+
+def write(path: Path, text: str) -> None:
+    """Write all of ``text`` to ``path``, or nothing.
+
+    Raises:
+        InvalidInput: the file cannot be written.
+    """
+    new = path.with_name(f".{path.name}.new")
+    try:
+        new.write_text(text, encoding="utf-8")
+        new.replace(path)
+    except OSError as error:
+        raise InvalidInput(
+            f"{path} cannot be written: {error.strerror}. Give a file in a folder that exists."
+        ) from None

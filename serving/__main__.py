@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from features.command_line import Var, console, run
+from features.command_line import Var, console, run, write
 from features.errors import InvalidInput, NotFound, Unavailable
 from features.layout import Layout
 from serving.servers import require_free, service_environment
@@ -145,7 +145,7 @@ def off_policy_command(
             f"Against the own items of {recipe} there: {found.difference.mean:+.5g} ({low:+.5g} to {high:+.5g}, 95 %)."
         )
     if json_out is not None:
-        json_out.write_text(report.as_json(found.analysis), encoding="utf-8")
+        write(json_out, report.as_json(found.analysis))
     if found.refusals:
         raise typer.Exit(1)
 
