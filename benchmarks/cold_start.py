@@ -42,8 +42,8 @@ from models.values import ValuesSettings
 from serving.pipeline import Pipeline
 from serving.query import Query
 from serving.recipes import Recipe, Recipes
-from training.datasets import Protocol, Questions, chosen, of_users, read, relevance
-from training.protocols import Stage
+from training.datasets import Protocol, Questions, of_users, read, relevance
+from training.protocols import Stage, places_from_end
 
 HIDDEN: Final = 0.1
 PLACES: Final = 10
@@ -57,11 +57,10 @@ def hidden(everything: Interactions, from_end: int, cold: NDArray[np.bool_]) -> 
 
     The place is counted from the last item, 0; what came after it is not known.
     """
-    place = np.repeat(everything.indptr[1:], np.diff(everything.indptr)) - np.arange(len(everything.all)) - 1
-    keep = (place > from_end) & ~cold[everything.all.item]
-    counts = np.bincount(everything.users()[keep], minlength=everything.n_users)
-    known = Interactions(np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), chosen(everything.all, keep))
-    at = np.flatnonzero((place == from_end) & cold[everything.all.item] & (counts > 0)[everything.users()])
+    place = places_from_end(everything)
+    known = everything.where((place > from_end) & ~cold[everything.all.item])
+    has_history = (np.diff(known.indptr) > 0)[everything.users()]
+    at = np.flatnonzero((place == from_end) & cold[everything.all.item] & has_history)
     relevant = relevance(np.arange(len(at)), everything.all.item[at], len(at), len(cold))
     return Stage(known, Questions(of_users(known, everything.users()[at].astype(np.int64)), relevant))
 
@@ -179,9 +178,7 @@ def new_visitors(whole: Snapshot, folder: Path, rng: np.random.Generator) -> dic
     """Return whether the last items of people are found among all, knowing nothing of them, and their first item."""
     everything = whole.interactions
     asked = rng.permutation(everything.n_users)[: everything.n_users // 5]
-    keep = ~np.isin(everything.users(), asked)
-    counts = np.bincount(everything.users()[keep], minlength=everything.n_users)
-    known = Interactions(np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), chosen(everything.all, keep))
+    known = everything.where(~np.isin(everything.users(), asked))
     snapshot = of_interactions(whole, known, whole.manifest.as_of, folder)
     popularity = Popularity.fit(snapshot, PopularitySettings(half_life_days=60), rng)
     clicked = Analogies.fit(snapshot, AnalogiesSettings(), rng)

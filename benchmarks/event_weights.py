@@ -36,7 +36,7 @@ from features.snapshot_job import of_interactions, weighed
 from models.item_to_item import ItemToItem, ItemToItemSettings
 from models.scorer import PURCHASE, best_first
 from models.weighted_sum import conditional_logit
-from training.datasets import Protocol, Questions, chosen, of_users, read, relevance
+from training.datasets import Protocol, Questions, of_users, read, relevance
 from training.protocols import Stage
 
 TYPES: Final = ("view", "add_to_cart", "purchase")
@@ -65,9 +65,8 @@ def cut(everything: Interactions, n_items: int, new: bool, rng: np.random.Genera
     held = np.isin(pair, pair[(rows.event_type == PURCHASE) & (rng.random(len(rows)) < HELD_OUT)])
     asked_for = held & (rows.event_type == PURCHASE)
     keep = ~held if new else ~asked_for
-    counts = np.bincount(user[keep], minlength=everything.n_users)
-    left = Interactions(np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), chosen(rows, keep))
-    asked_for &= (counts > 0)[user]
+    left = everything.where(keep)
+    asked_for &= (np.diff(left.indptr) > 0)[user]
     asked, question = np.unique(user[asked_for], return_inverse=True)
     relevant = relevance(question, rows.item[asked_for], len(asked), n_items)
     return Stage(left, Questions(of_users(left, asked.astype(np.int64)), relevant))

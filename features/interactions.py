@@ -87,9 +87,12 @@ class Interactions:
 
     def before(self, timestamp_s: int) -> Interactions:
         """Return the interactions of the same users that happened before ``timestamp_s``."""
-        kept = self.all.timestamp_s < timestamp_s
+        return self.where(self.all.timestamp_s < timestamp_s)
+
+    def where(self, kept: NDArray[np.bool_]) -> Interactions:
+        """Return the rows that are ``kept``, of the same users."""
         seen = np.concatenate([np.zeros(1, np.int64), np.cumsum(kept)])
-        return Interactions(seen[self.indptr], History(*(getattr(self.all, name)[kept] for name in COLUMNS)))
+        return Interactions(seen[self.indptr], self.all[kept])
 
     def save(self, folder: Path) -> None:
         """Write one ``.npy`` file for each array into ``folder``."""

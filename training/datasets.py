@@ -22,6 +22,7 @@ from features.event_log import SCHEMA
 from features.interactions import History, Interactions
 from features.snapshot import Snapshot, SnapshotSettings
 from features.snapshot_job import snapshot_of
+from models.scorer import PURCHASE
 
 EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 """When everything begins that has no times; only the order is meant."""
@@ -139,12 +140,7 @@ def of_users(interactions: Interactions, users: np.ndarray) -> Interactions:
     length = np.diff(interactions.indptr)[users]
     indptr = np.concatenate([[0], np.cumsum(length)]).astype(np.int64)
     at = np.repeat(interactions.indptr[users] - indptr[:-1], length) + np.arange(indptr[-1])
-    return Interactions(indptr, chosen(interactions.all, at))
-
-
-def chosen(rows: History, which: np.ndarray) -> History:
-    """Return the rows of ``rows`` at the places, or where the mask, ``which`` says."""
-    return History(*(getattr(rows, name)[which] for name in History.__slots__))
+    return Interactions(indptr, interactions.all[at])
 
 
 def relevance(question: np.ndarray, item: np.ndarray, n_questions: int, n_items: int) -> sparse.csr_matrix:
@@ -292,7 +288,7 @@ def _purchases(item: np.ndarray, timestamp_s: np.ndarray) -> History:
     n = len(item)
     return History(
         item=item,
-        event_type=np.full(n, 3, np.uint8),
+        event_type=np.full(n, PURCHASE, np.uint8),
         timestamp_s=timestamp_s.astype(np.int64),
         quantity=np.ones(n, np.float32),
         value=np.zeros(n, np.float32),

@@ -14,7 +14,7 @@ from features.errors import InvalidInput
 from features.interactions import Interactions
 from features.snapshot import Snapshot
 from models.scorer import DAY_S, PURCHASE
-from training.datasets import Dataset, Protocol, Questions, chosen, of_users, relevance
+from training.datasets import Dataset, Protocol, Questions, of_users, relevance
 
 FOLDS: Final = 6
 """Into so many parts people are divided to make lessons; the models of a lesson know all parts but the one asked."""
@@ -90,17 +90,17 @@ def ties_shuffled(questions: Questions, rng: Generator) -> Questions:
     """Return ``questions`` with the interactions of one moment in random order in each history."""
     histories = questions.histories
     order = np.lexsort((rng.random(len(histories.all)), histories.all.session, histories.users()))
-    rows = chosen(histories.all, order)
+    rows = histories.all[order]
     rows.timestamp_s[:] = histories.all.timestamp_s
     return Questions(Interactions(histories.indptr, rows), questions.relevant)
 
 
 def _leave_one_out(everything: Interactions, n_items: int, rng: Generator) -> Plan:
-    from_end = _from_end(everything)
-    past, all_but_last = _part(everything, from_end >= 2), _part(everything, from_end >= 1)
+    from_end = places_from_end(everything)
+    past, all_but_last = everything.where(from_end >= 2), everything.where(from_end >= 1)
     # Who answers the test was not fitted on the last item of the history, and what is new by then is strange to it. So
     # it is in lessons and validation, unless histories are so short that little would be left.
-    known = _from_end(past) >= 1
+    known = places_from_end(past) >= 1
     if np.mean(~known) > LARGEST_LOSS:
         known[:] = True
     fold = rng.integers(0, FOLDS, past.n_users)
@@ -108,8 +108,8 @@ def _leave_one_out(everything: Interactions, n_items: int, rng: Generator) -> Pl
     for k in range(FOLDS):
         mine = of_users(past, np.flatnonzero(fold == k))
         others = fold[past.users()] != k
-        lessons.append(Stage(_part(past, known & others), _last_places(mine, range(LAST_PLACES), n_items)))
-    validation = Stage(_part(past, known), _last_places(all_but_last, range(1), n_items))
+        lessons.append(Stage(past.where(known & others), _last_places(mine, range(LAST_PLACES), n_items)))
+    validation = Stage(past.where(known), _last_places(all_but_last, range(1), n_items))
     if not len(validation.questions):
         raise InvalidInput(
             "Nobody has three interactions or more: leave-one-out tests by the last and chooses by the one before."
@@ -149,7 +149,7 @@ def _sessions(everything: Interactions, test: Questions, n_items: int) -> Plan:
     session = everything.users()
     stages = [
         Stage(
-            _part(everything, session < start),
+            everything.where(session < start),
             _last_places(of_users(everything, np.arange(start, end)), None, n_items),
         )
         for start, end in ((first, second), (second, everything.n_users))
@@ -208,7 +208,7 @@ def bought_within(everything: Interactions, n_items: int, start_s: int, end_s: i
 def _cut(interactions: Interactions, n_items: int, rng: Generator) -> tuple[Interactions, Questions]:
     """Return what is left when a share of each user's interactions is taken, and the questions for what was."""
     taken = rng.random(len(interactions.all)) < HELD_OUT_SHARE
-    left = _part(interactions, ~taken)
+    left = interactions.where(~taken)
     user, item = interactions.users()[taken], interactions.all.item[taken]
     again = np.isin(user.astype(np.int64) * n_items + item, left.users().astype(np.int64) * n_items + left.all.item)
     user, item = user[~again], item[~again]
@@ -219,7 +219,7 @@ def _cut(interactions: Interactions, n_items: int, rng: Generator) -> tuple[Inte
 
 def _last_places(interactions: Interactions, places: range | None, n_items: int) -> Questions:
     """Return the questions for the items at ``places``, counted from the last one; for all but the first where None."""
-    from_end, length = _from_end(interactions), np.diff(interactions.indptr)
+    from_end, length = places_from_end(interactions), np.diff(interactions.indptr)
     has_history = from_end < np.repeat(length, length) - 1
     wanted = has_history if places is None else has_history & np.isin(from_end, places)
     at = np.flatnonzero(wanted)
@@ -228,16 +228,10 @@ def _last_places(interactions: Interactions, places: range | None, n_items: int)
     rows = np.repeat(start - indptr[:-1], at - start) + np.arange(indptr[-1])
     target = interactions.all.item[at]
     return Questions(
-        Interactions(indptr, chosen(interactions.all, rows)), relevance(np.arange(len(at)), target, len(at), n_items)
+        Interactions(indptr, interactions.all[rows]), relevance(np.arange(len(at)), target, len(at), n_items)
     )
 
 
-def _from_end(interactions: Interactions) -> NDArray[np.int64]:
+def places_from_end(interactions: Interactions) -> NDArray[np.int64]:
     """Return how many interactions of the same user come after each."""
     return np.repeat(interactions.indptr[1:], np.diff(interactions.indptr)) - np.arange(len(interactions.all)) - 1
-
-
-def _part(interactions: Interactions, keep: NDArray[np.bool_]) -> Interactions:
-    """Return the rows where ``keep``, of the same users."""
-    counts = np.bincount(interactions.users()[keep], minlength=interactions.n_users)
-    return Interactions(np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), chosen(interactions.all, keep))
