@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import ClassVar, Self
 
 import numpy as np
-from numba import njit, types
+from numba import njit
 from numpy.random import Generator
 from numpy.typing import NDArray
 from pydantic import PositiveFloat, PositiveInt
@@ -17,12 +16,11 @@ from scipy import sparse
 
 from features.affinities import Affinity as Liked
 from features.affinities import AffinityThresholds, ItemValues, Taste, affinities, slot, strength, taste
+from features.compiled import DOUBLE_ROWS, FLOATS, INTS, LONGS
 from features.interactions import History, IntArray
 from features.settings import Settings
 from features.snapshot import Snapshot
-from models.compiled import FLOATS, INTS, LONGS
 from models.scorer import (
-    Arrays,
     Features,
     Reason,
     Scorer,
@@ -206,25 +204,6 @@ class Affinity(Scorer):
         at = np.searchsorted(self.first_value, value, side="right") - 1
         return str(self.dimensions[at]), bytes(self.value_names[value]).decode()
 
-    def arrays(self) -> Arrays:
-        """Return everything but the settings."""
-        return {
-            "dimensions": self.dimensions,
-            "value_names": self.value_names,
-            "event_weights": self.event_weights,
-            "indptr": self.indptr,
-            "values": self.values,
-            "first_value": self.first_value,
-            "share": self.share,
-            "strength": self.strength,
-            "coefficients": self.coefficients,
-        }
-
-    @classmethod
-    def from_arrays(cls, config: Settings, arrays: Arrays, parts: Mapping[str, Scorer]) -> Self:
-        """Return the scorer that ``arrays`` describe."""
-        return cls(AffinitySettings.model_validate(config), **arrays)
-
     def taste(self, history: History, now: datetime) -> Taste:
         """Return what the history tells of the values of its items."""
         weight = interaction_weights(history, self.event_weights, self.config.half_life_days, now)
@@ -254,7 +233,6 @@ class Affinity(Scorer):
         )
 
 
-_READ_2D = types.Array(types.float64, 2, "C", readonly=True)
 _TASTE = (INTS, INTS, FLOATS, FLOATS, FLOATS, FLOATS)
 
 
@@ -278,7 +256,7 @@ def _by_dimension(slots, keys, weight, lift, days, other, indptr, values, first_
     return out
 
 
-@njit((*_TASTE, _READ_2D, FLOATS, LONGS, INTS, INTS, INTS), cache=True)
+@njit((*_TASTE, DOUBLE_ROWS, FLOATS, LONGS, INTS, INTS, INTS), cache=True)
 def _odds(slots, keys, weight, lift, days, other, worth, strength, indptr, values, first_value, items):  # type: ignore[no-untyped-def]
     n_dimensions = len(first_value) - 1
     # A table of what is asked for each value of each item.

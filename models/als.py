@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Self
@@ -18,7 +17,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from features.interactions import History, IntArray
 from features.settings import Settings
 from features.snapshot import Snapshot
-from models.scorer import Arrays, Reason, Scorer, Scores, best_first, event_weights, interaction_weights
+from models.scorer import Reason, Scorer, Scores, best_first, event_weights, interaction_weights
 
 FloatArray = NDArray[np.float32]
 
@@ -112,21 +111,6 @@ class ALS(Scorer):
         if self.scores(history, np.array([item], dtype=np.int32), now)[0] <= 0:
             return None
         return Reason("similar_people", "Chosen by people with a similar history.")
-
-    def arrays(self) -> Arrays:
-        """Return the vectors and what belongs to them."""
-        return {
-            "event_weights": self.event_weights,
-            "items": self.items,
-            "vectors": self.vectors,
-            "place": self.place,
-            "gram": self.gram,
-        }
-
-    @classmethod
-    def from_arrays(cls, config: Settings, arrays: Arrays, parts: Mapping[str, Scorer]) -> Self:
-        """Return the scorer that ``arrays`` describe."""
-        return cls(ALSSettings.model_validate(config), **arrays)
 
     def _user(self, history: History, now: datetime) -> FloatArray:
         weight = interaction_weights(history, self.event_weights, self.config.half_life_days, now)

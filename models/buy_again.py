@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, Self
@@ -14,11 +13,11 @@ from numpy.typing import NDArray
 from pydantic import PositiveFloat, PositiveInt
 from scipy.special import expit
 
+from features.compiled import BYTES, DOUBLE, FLOATS, INTS, LONG, LONGS
 from features.interactions import History, IntArray, Interactions
 from features.settings import Settings
 from features.snapshot import Snapshot
-from models.compiled import BYTES, DOUBLE, FLOATS, INTS, LONG, LONGS
-from models.scorer import DAY_S, PURCHASE, Arrays, Features, Reason, Scorer, Scores, best_first
+from models.scorer import DAY_S, PURCHASE, Features, Reason, Scorer, Scores, best_first
 
 FloatArray = NDArray[np.float32]
 N_COLUMNS = 18
@@ -122,19 +121,6 @@ class BuyAgain(Scorer):
         ago = {0: "within the last day", 1: "a day ago"}.get(days, f"{days} days ago")
         text = f"Bought {ago}." if baskets == 1 else f"Bought {baskets} times, the last time {ago}."
         return Reason("buy_again", text, (item,))
-
-    def arrays(self) -> Arrays:
-        """Return what is usual for each item, and the coefficients."""
-        return {
-            "interval_days": self.interval_days,
-            "repeat_rate": self.repeat_rate,
-            "coefficients": self.coefficients,
-        }
-
-    @classmethod
-    def from_arrays(cls, config: Settings, arrays: Arrays, parts: Mapping[str, Scorer]) -> Self:
-        """Return the scorer that ``arrays`` describe."""
-        return cls(BuyAgainSettings.model_validate(config), **arrays)
 
     def _columns(self, history: History, items: IntArray, now_s: float) -> Features:
         return _repeats(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -17,7 +16,7 @@ from pydantic import PositiveFloat
 from features.interactions import History, IntArray
 from features.settings import Settings
 from features.snapshot import Snapshot
-from models.scorer import DAY_S, Arrays, Features, Reason, Scorer, Scores, best_first
+from models.scorer import DAY_S, Features, Reason, Scorer, Scores, best_first
 
 
 class DemandSettings(Settings):
@@ -82,15 +81,6 @@ class Demand(Scorer):
         if self.scores(history, np.array([item], np.int32), now)[0] <= 0:
             return None
         return Reason("popular", "Popular at the moment.")
-
-    def arrays(self) -> Arrays:
-        """Return ``indptr`` and ``timestamp_s``."""
-        return {"indptr": self.indptr, "timestamp_s": self.timestamp_s}
-
-    @classmethod
-    def from_arrays(cls, config: Settings, arrays: Arrays, parts: Mapping[str, Scorer]) -> Self:
-        """Return the scorer that ``arrays`` describe."""
-        return cls(DemandSettings.model_validate(config), **arrays)
 
     @cached_property
     def _items(self) -> IntArray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, Self
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from features.interactions import History, IntArray
 from features.settings import Settings
 from features.snapshot import Snapshot
-from models.scorer import DAY_S, Arrays, Features, Reason, Scorer, Scores
+from models.scorer import DAY_S, Features, Reason, Scorer, Scores
 
 
 class HistoryShapeSettings(Settings):
@@ -80,12 +79,3 @@ class HistoryShape(Scorer):
     def reason(self, history: History, item: int, now: datetime) -> Reason | None:
         """Return nothing."""
         return None
-
-    def arrays(self) -> Arrays:
-        """Return ``interactions``."""
-        return {"interactions": self.interactions}
-
-    @classmethod
-    def from_arrays(cls, config: Settings, arrays: Arrays, parts: Mapping[str, Scorer]) -> Self:
-        """Return the scorer that ``arrays`` describe."""
-        return cls(HistoryShapeSettings.model_validate(config), **arrays)

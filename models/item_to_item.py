@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
@@ -15,11 +14,11 @@ from numpy.typing import NDArray
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from scipy import sparse
 
+from features.compiled import FLOATS, INTS, LONG, LONGS
 from features.interactions import History, IntArray
 from features.settings import Settings
 from features.snapshot import Snapshot
-from models.compiled import FLOATS, INTS, LONG, LONGS
-from models.scorer import Arrays, Features, Reason, Scorer, Scores, best_first, event_weights, interaction_weights
+from models.scorer import Features, Reason, Scorer, Scores, best_first, event_weights, interaction_weights
 
 FloatArray = NDArray[np.float32]
 
@@ -114,20 +113,6 @@ class ItemToItem(Scorer):
             return None
         text = "Goes with {0}." if len(because) == 1 else "Goes with {0} and {1}."
         return Reason("together", text, tuple(int(one) for one in because))
-
-    def arrays(self) -> Arrays:
-        """Return the tables of neighbours."""
-        return {
-            "event_weights": self.event_weights,
-            "indptr": self.indptr,
-            "indices": self.indices,
-            "strength": self.strength,
-        }
-
-    @classmethod
-    def from_arrays(cls, config: Settings, arrays: Arrays, parts: Mapping[str, Scorer]) -> Self:
-        """Return the scorer that ``arrays`` describe."""
-        return cls(ItemToItemSettings.model_validate(config), **arrays)
 
     def _all(self, history: History, now: datetime) -> Scores:
         mine, weight = self.anchors(history, now)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Final
 
 import numpy as np
 from numba import njit, types
@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from pydantic import Field, PositiveFloat, PositiveInt
 from scipy import sparse
 
+from features.compiled import DOUBLE, FLOATS, INTS, LONG, LONGS
 from features.interactions import History, IntArray
 from features.settings import Settings
-from models.compiled import DOUBLE, FLOATS, INTS, LONG, LONGS
-from models.scorer import Arrays, Features, Reason, Scorer, Scores, best_first, interaction_weights
+from models.scorer import Features, Reason, Scorer, Scores, best_first, interaction_weights
 
 PLACES: Final = 200
 """Places counted from the best; all items beyond them share this one."""
@@ -105,20 +105,6 @@ class NeighbourScorer(Scorer):
         pull *= np.bincount(at, weight, minlength=len(items)).astype(np.float32)
         because = tuple(best_first(items, pull, 2).tolist())
         return Reason(self.reason_kind, self.reason_texts[len(because) - 1], because) if because else None
-
-    def arrays(self) -> Arrays:
-        """Return the table of neighbours, and what events weigh."""
-        return {
-            "event_weights": self.event_weights,
-            "indptr": self.indptr,
-            "indices": self.indices,
-            "strength": self.strength,
-        }
-
-    @classmethod
-    def from_arrays(cls, config: Settings, arrays: Arrays, parts: Mapping[str, Scorer]) -> Self:
-        """Return the scorer that ``arrays`` describe."""
-        return cls(config, **arrays)  # type: ignore[arg-type]
 
     def _pulled(self, history: History, now: datetime) -> _Pulled:
         # Candidates and columns are asked for one after the other: what was found last for this very history is kept.

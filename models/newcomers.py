@@ -15,7 +15,7 @@ from scipy import sparse
 
 from features.snapshot import Snapshot
 from models.neighbours import NeighbourScorer, NeighbourSettings, divided, kept, strongest, strongest_products
-from models.scorer import Arrays, event_weights
+from models.scorer import event_weights
 from models.successors import SuccessorsSettings, succession, sums
 from models.titles import TitlesSettings, title_vectors
 from models.values import ValuesSettings, value_vectors
@@ -88,11 +88,6 @@ class Newcomers(NeighbourScorer):
         step = sparse.csr_matrix((self.step_share, self.step_indices, indptr), (n_items, n_items))
         ties = _ties(catalog, dimensions, known, step, self.config)
         return type(self)(self.config, self.event_weights, **ties, known=known, **_arrays(step))
-
-    def arrays(self) -> Arrays:
-        """Return the tables, and what ``extended`` needs."""
-        more = {name: getattr(self, name) for name in ("known", "step_indptr", "step_indices", "step_share")}
-        return {**super().arrays(), **more}
 
 
 def _ties(

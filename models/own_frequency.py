@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, Self
@@ -15,7 +14,7 @@ from pydantic import PositiveFloat
 from features.interactions import History, IntArray
 from features.settings import Settings
 from features.snapshot import Snapshot
-from models.scorer import DAY_S, PURCHASE, Arrays, Features, Reason, Scorer, Scores, best_first
+from models.scorer import DAY_S, PURCHASE, Features, Reason, Scorer, Scores, best_first
 
 
 class OwnFrequencySettings(Settings):
@@ -77,15 +76,6 @@ class OwnFrequency(Scorer):
         if self.scores(history, np.array([item], np.int32), now)[0] <= 0:
             return None
         return Reason("buy_again", "Bought before.", (item,))
-
-    def arrays(self) -> Arrays:
-        """Return nothing."""
-        return {}
-
-    @classmethod
-    def from_arrays(cls, config: Settings, arrays: Arrays, parts: Mapping[str, Scorer]) -> Self:
-        """Return the scorer that ``config`` describes."""
-        return cls(OwnFrequencySettings.model_validate(config))
 
 
 def _bought(history: History) -> NDArray[np.bool_]:

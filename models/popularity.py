@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, Self
@@ -16,7 +15,6 @@ from features.settings import Settings
 from features.snapshot import Snapshot
 from models.scorer import (
     DAY_S,
-    Arrays,
     Features,
     Reason,
     Scorer,
@@ -120,12 +118,3 @@ class Popularity(Scorer):
     def reason(self, history: History, item: int, now: datetime) -> Reason | None:
         """Return that the item is popular, where anybody chose it."""
         return Reason("popular", "Popular at the moment.") if self.strength[item] > 0 else None
-
-    def arrays(self) -> Arrays:
-        """Return ``strength``, ``columns`` and ``order``."""
-        return {"strength": self.strength, "columns": self.columns, "order": self.order}
-
-    @classmethod
-    def from_arrays(cls, config: Settings, arrays: Arrays, parts: Mapping[str, Scorer]) -> Self:
-        """Return the scorer that ``arrays`` describe."""
-        return cls(PopularitySettings.model_validate(config), **arrays)

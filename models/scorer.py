@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
@@ -11,10 +11,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from features.compiled import BYTES, DOUBLE, FLOATS, LONGS
 from features.events import STANDARD_EVENT_TYPES
 from features.interactions import History, IntArray
 from features.settings import Settings
-from models.compiled import BYTES, DOUBLE, FLOATS, LONGS
 
 Scores = NDArray[np.float32]
 Features = NDArray[np.float32]
@@ -43,8 +43,9 @@ class Reason:
 class Scorer(Protocol):
     """A way to score items for a profile.
 
-    A scorer is immutable and knows nothing of users: all it learns of one is the history it is given, so an event
-    counts from the next request on, and the same object serves, is evaluated, and makes training examples.
+    A scorer is a frozen dataclass: its settings, what it learned, and the parts it is composed of, where it has any. It
+    knows nothing of users: all it learns of one is the history it is given, so an event counts from the next request
+    on, and the same object serves, is evaluated, and makes training examples.
 
     Item indices are those of the snapshot it was fitted on. All methods are deterministic and free of side effects.
     """
@@ -86,7 +87,8 @@ class Scorer(Protocol):
         return [self.reason(history, item, now) for item in items.tolist()]
 
     def arrays(self) -> Arrays:
-        """Return what was learned, for a bundle; ``from_arrays`` restores the same scorer from it."""
+        """Return what was learned, for a bundle: all attributes but ``config``; ``from_arrays`` restores the scorer."""
+        return {one.name: getattr(self, one.name) for one in fields(self) if one.name != "config"}  # type: ignore[arg-type]
 
     @classmethod
     def from_arrays(cls, config: Settings, arrays: Arrays, parts: Mapping[str, Scorer]) -> Self:
@@ -94,6 +96,7 @@ class Scorer(Protocol):
 
         ``parts`` holds the scorers that it is composed of, by name; most have none.
         """
+        return cls(config, **arrays)  # type: ignore[call-arg]
 
 
 def interaction_weights(

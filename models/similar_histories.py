@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, Final, Self
@@ -13,13 +12,12 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
+from features.compiled import DOUBLE, FLOATS, INTS, LONG, LONGS
 from features.interactions import History, IntArray
 from features.settings import Settings
 from features.snapshot import Snapshot
-from models.compiled import DOUBLE, FLOATS, INTS, LONG, LONGS
 from models.scorer import (
     DAY_S,
-    Arrays,
     Features,
     Reason,
     Scorer,
@@ -175,25 +173,6 @@ class SimilarHistories(Scorer):
         because = tuple(best_first(mine, both, 2).tolist())
         text = "Chosen together with {0}." if len(because) == 1 else "Chosen together with {0} and {1}."
         return Reason("similar_people", text, because)
-
-    def arrays(self) -> Arrays:
-        """Return the histories, and what they weigh."""
-        return {
-            "event_weights": self.event_weights,
-            "indptr": self.indptr,
-            "items": self.items,
-            "having_indptr": self.having_indptr,
-            "having": self.having,
-            "having_place": self.having_place,
-            "weight": self.weight,
-            "common_weight": self.common_weight,
-            "item_weight": self.item_weight,
-        }
-
-    @classmethod
-    def from_arrays(cls, config: Settings, arrays: Arrays, parts: Mapping[str, Scorer]) -> Self:
-        """Return the scorer that ``arrays`` describe."""
-        return cls(SimilarHistoriesSettings.model_validate(config), **arrays)
 
     def _having(self, item: int) -> IntArray:
         return self.having[int(self.having_indptr[item]) : int(self.having_indptr[item + 1])]

@@ -6,17 +6,16 @@ from dataclasses import dataclass
 from typing import Any, Final, Self
 
 import numpy as np
-from numba import njit, types
+from numba import njit
 from numpy.typing import NDArray
 
-from models.compiled import BYTES, DOUBLES, INTS, LONG
+from features.compiled import BYTES, DOUBLES, FLOAT_ROWS, INTS, LONG
 
 DEFAULT_LEFT: Final = 2
 """Bit of a decision: what is missing goes left."""
 NAN_IS_MISSING: Final = 8
 """Bit of a decision: NaN is missing; otherwise it counts as 0."""
 
-_ROWS: Final = types.Array(types.float32, 2, "C", readonly=True)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,7 +88,7 @@ _COLUMNS: Final[dict[str, Any]] = {
 """What LightGBM calls the columns of nodes, in the order of ``Trees``."""
 
 
-@njit((_ROWS, INTS, DOUBLES, BYTES, INTS, INTS, DOUBLES, INTS, LONG, LONG), cache=True)
+@njit((FLOAT_ROWS, INTS, DOUBLES, BYTES, INTS, INTS, DOUBLES, INTS, LONG, LONG), cache=True)
 def _sums(columns, feature, threshold, decision, left, right, leaf, root, start, end):  # type: ignore[no-untyped-def]
     total = np.zeros(len(columns))
     for tree in range(start, end):
