@@ -7,10 +7,11 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 import numpy as np
-from numba import njit, types
+from numba import njit
 from numpy.typing import NDArray
 from pydantic import Field, PositiveFloat
 
+from features.compiled import DOUBLE, FLOATS, INT, INTS, LONG, LONGS
 from features.interactions import History, IntArray
 from features.settings import Settings
 
@@ -158,12 +159,7 @@ def _behind(value: int, history: History, weight: FloatArray, table: ItemValues,
     return tuple(sorted(having, key=lambda row: -weight[row])[:n])
 
 
-_INTS: Final = types.Array(types.int32, 1, "C", readonly=True)
-_LONGS: Final = types.Array(types.int64, 1, "C", readonly=True)
-_FLOATS: Final = types.Array(types.float32, 1, "C", readonly=True)
-
-
-@njit(types.int64(_INTS, _INTS, types.int32), cache=True)
+@njit(LONG(INTS, INTS, INT), cache=True)
 def slot(slots, keys, value):  # type: ignore[no-untyped-def]
     """Return where ``value`` is in the hash table ``slots`` of ``Taste``, or where it would be."""
     mask = len(slots) - 1
@@ -173,7 +169,7 @@ def slot(slots, keys, value):  # type: ignore[no-untyped-def]
     return at
 
 
-@njit((_INTS, _LONGS, _FLOATS, types.float64, _LONGS, _INTS, _INTS, _FLOATS, types.float64), cache=True)
+@njit((INTS, LONGS, FLOATS, DOUBLE, LONGS, INTS, INTS, FLOATS, DOUBLE), cache=True)
 def _taste(item, time_s, weight, now_s, indptr, values, first_value, share, prior_weight):  # type: ignore[no-untyped-def]
     n_dimensions = len(first_value) - 1
     most = 0

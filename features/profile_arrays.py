@@ -16,8 +16,9 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from numba import njit, types
+from numba import njit
 
+from features.compiled import BYTES, INTS, LONG_ROWS, LONGS
 from features.counters import FIRST_HOUR, FIRST_NAME, FIRST_WEEKDAY, ITEM_VIEWS, MONEY, PIECES, PURCHASES, RETURNS
 
 DAY_S: Final = 86_400
@@ -44,11 +45,6 @@ _NOT_KEPT: Final = np.zeros(128, np.bool_)
 for code in (11, 12, 13, 14, 15, 16, 17, 18, 19, 20):  # e-mail, push and links between identities
     _NO_VISIT[code] = True
 _NOT_KEPT[5] = True  # impressions would push out what tells more
-
-ROWS: Final = types.Array(types.int64, 2, "C", readonly=True)
-BYTES: Final = types.Array(types.uint8, 1, "C", readonly=True)
-VECTOR: Final = types.Array(types.int64, 1, "C", readonly=True)
-INTS: Final = types.Array(types.int32, 1, "C", readonly=True)
 
 
 @njit
@@ -86,7 +82,7 @@ def _fewest_names(counts):  # type: ignore[no-untyped-def]
     return kept
 
 
-@njit((ROWS,), cache=True)
+@njit((LONG_ROWS,), cache=True)
 def folded(events):  # type: ignore[no-untyped-def]
     """Return the four arrays of one visitor's ``events``, which are in order of their rows."""
     n = len(events)
@@ -156,7 +152,7 @@ def _order(a, b, width):  # type: ignore[no-untyped-def]
     return 0
 
 
-@njit((VECTOR, ROWS, ROWS, ROWS, VECTOR, ROWS, ROWS, ROWS), cache=True)
+@njit((LONGS, LONG_ROWS, LONG_ROWS, LONG_ROWS, LONGS, LONG_ROWS, LONG_ROWS, LONG_ROWS), cache=True)
 def added(span_a, counts_a, sessions_a, kept_a, span_b, counts_b, sessions_b, kept_b):  # type: ignore[no-untyped-def]
     """Return the four arrays of the sum of two profiles."""
     span = np.array([min(span_a[0], span_b[0]), max(span_a[1], span_b[1])])
@@ -237,7 +233,7 @@ def _unsigned(number):  # type: ignore[no-untyped-def]
 SAME_TYPE, SAME_SESSION, ONE_PIECE, NO_VALUE, WHOLE_CENTS, WHOLE_PIECES = 1, 2, 4, 8, 16, 32
 
 
-@njit((VECTOR, ROWS, ROWS, ROWS), cache=True)
+@njit((LONGS, LONG_ROWS, LONG_ROWS, LONG_ROWS), cache=True)
 def encoded(span, counts, sessions, kept):  # type: ignore[no-untyped-def]
     """Return the arrays as bytes, uint8; each number as what it differs by from its predecessor where that is less."""
     buffer = np.empty(64 + 15 * len(counts) + 25 * len(sessions) + 60 * len(kept), np.uint8)
@@ -342,7 +338,7 @@ def decoded(buffer):  # type: ignore[no-untyped-def]
     return span, counts, sessions, kept, at
 
 
-@njit((ROWS, INTS, BYTES), cache=True)
+@njit((LONG_ROWS, INTS, BYTES), cache=True)
 def history_columns(kept, index_of_number, code_of_type):  # type: ignore[no-untyped-def]
     """Return the columns of a ``History``: the interactions whose item has an index and whose type has a code."""
     item = np.empty(len(kept), np.int32)

@@ -17,7 +17,6 @@ NAN_IS_MISSING: Final = 8
 """Bit of a decision: NaN is missing; otherwise it counts as 0."""
 
 
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Trees:
     """Trees that split by numbers, added up in their order in double precision, as LightGBM does.

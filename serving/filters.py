@@ -14,9 +14,9 @@ import polars as pl
 from numba import njit
 from numpy.typing import NDArray
 
+from features.compiled import BOOLS, BYTES, DOUBLE, DOUBLES, INTS, LONGS
 from features.errors import InvalidInput
 from features.interactions import IntArray
-from models.compiled import BOOLS, BYTES, DOUBLE, DOUBLES, INTS, LONGS
 from serving.live_catalog import LiveCatalog
 
 BoolArray = NDArray[np.bool_]

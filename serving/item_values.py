@@ -10,8 +10,8 @@ import polars as pl
 from numba import njit
 from numpy.typing import NDArray
 
+from features.compiled import INTS, LONG, LONGS
 from features.interactions import IntArray
-from models.compiled import INTS, LONG, LONGS
 
 TOP: Final = 200
 """How many items of a value are kept in order of popularity."""

@@ -8,8 +8,8 @@ import numpy as np
 from numba import njit, types
 from numpy.typing import NDArray
 
+from features.compiled import DOUBLES, FLOATS, INTS, LONG, LONGS
 from features.interactions import IntArray
-from models.compiled import DOUBLES, FLOATS, INTS, LONG, LONGS
 
 Doubles = NDArray[np.float64]
 

@@ -11,8 +11,8 @@ from numba import njit
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from features.compiled import INTS, LONG, LONGS
 from features.interactions import IntArray
-from models.compiled import INTS, LONG, LONGS
 from serving.item_values import ItemValues
 from serving.live_catalog import LiveCatalog
 
