@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from time import sleep
 
 from features.errors import Corrupt, InvalidInput, Unavailable
 
@@ -44,7 +45,7 @@ def open_database(path: Path, any_thread: bool = False, migrations: Path | None 
         raise Unavailable(f"The database {path} cannot be opened: {error}.") from None
     try:
         _migrate(connection, path, migrations or MIGRATIONS)
-        connection.execute("PRAGMA journal_mode = WAL")
+        _write_ahead(connection)
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
     except sqlite3.OperationalError as error:
@@ -102,6 +103,18 @@ def _migrate(connection: sqlite3.Connection, path: Path, folder: Path) -> None:
                 connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {len(migrations)}")
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    # where another connection is open, SQLite refuses the change at once, without the wait of other statements
+    for pause_s in [0.01] * 500 + [0.0]:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError:
+            if not pause_s:
+                raise
+            sleep(pause_s)
 
 
 def _pragma(connection: sqlite3.Connection, name: str) -> int:
