@@ -18,10 +18,10 @@ from evaluation.ab_test.design import Design
 from evaluation.attribution import CLICKS, DECISIONS, OUTCOMES, PURCHASE, Goal, earned, outcomes_in
 from evaluation.off_policy.files import Question
 from features.database import open_database
-from features.definitions import Definitions, microseconds
+from features.definitions import Definitions
 from features.errors import InvalidInput, NotFound
 from features.event_log import EventLog
-from features.fields import EPOCH
+from features.fields import EPOCH, microseconds
 from features.layout import Layout
 
 HOLDOUT: Final = "holdout"

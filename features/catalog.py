@@ -7,7 +7,6 @@ import sqlite3
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +16,7 @@ import pyarrow.parquet as pq
 
 from features.database import open_database, transaction
 from features.errors import InvalidInput
-from features.fields import EPOCH, NAME, Field, Flag, Labels, Number, Rejected, Text, Time, as_json
+from features.fields import NAME, Field, Flag, Labels, Number, Rejected, Text, Time, as_json, microseconds
 from features.layout import Layout
 
 FIELDS: Final[dict[str, Field[Any]]] = {
@@ -104,7 +103,7 @@ def parse(record: object) -> Row:
                 row[_column(name)] = DEFAULTS.get(name)
             else:
                 value = FIELDS[name].value(given)
-                row[_column(name)] = (value - EPOCH) // timedelta(microseconds=1) if name.endswith("_at") else value
+                row[_column(name)] = microseconds(value) if name.endswith("_at") else value
         except Rejected as rejected:
             raise InvalidItem(name, str(rejected), given) from None
     if row.get("item_id") is None:

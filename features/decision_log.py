@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
-from features.definitions import microseconds
-from features.fields import EPOCH, as_json
+from features.fields import EPOCH, as_json, microseconds
 
 _DAY_US: Final = 86_400_000_000
 _COLUMNS: Final = (

@@ -5,10 +5,10 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
-from features.fields import EPOCH
+from features.fields import microseconds
 
 API: Final = "api"
 FILE: Final = "file"
@@ -95,8 +95,3 @@ class Definitions:
         """Return every name that was ever defined, in order."""
         rows = self._database.execute("SELECT DISTINCT name FROM definitions WHERE kind = ? ORDER BY name", (kind,))
         return [name for (name,) in rows]
-
-
-def microseconds(moment: datetime) -> int:
-    """Return ``moment`` as whole microseconds since 1970."""
-    return (moment - EPOCH) // timedelta(microseconds=1)

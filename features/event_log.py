@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from features.database import open_database, transaction
 from features.errors import Corrupt, Unavailable
 from features.events import Event
-from features.fields import EPOCH, as_json
+from features.fields import EPOCH, as_json, microseconds
 from features.history_ids import HistoryIds, cover
 from features.identity import LINKING, identity_settings
 from features.layout import Layout
@@ -127,7 +127,7 @@ class EventLog:
                 self.profiles.add(folded(new, self.profiles.numbers).items(), last)
                 for event in new:
                     if event.same_as is not None and event.event_type in LINKING:
-                        when_us, holds = _microseconds(event.timestamp), LINKING[event.event_type]
+                        when_us, holds = microseconds(event.timestamp), LINKING[event.event_type]
                         self.profiles.link(event.user_id, event.same_as, when_us, holds, last)
         return Appended(len(new), len(given) - len(new), is_new=is_new, version=last)
 
@@ -178,7 +178,7 @@ class EventLog:
         """
         past = "timestamp_us < ? AND sequence <= ? AND sequence > (SELECT unfolded_until FROM profile_fold)"
         with self._history_lock():
-            bounds = [_microseconds(before), self._last_sequence()]
+            bounds = [microseconds(before), self._last_sequence()]
             query = f"SELECT {_COLUMNS} FROM events WHERE {past} ORDER BY timestamp_us, event_id"
             files = self._write_days(_batches(self._database.execute(query, bounds)))
             with transaction(self._database):
@@ -454,7 +454,7 @@ def _row(event: Event) -> tuple[Any, ...]:
         event.event_type,
         event.user_id,
         event.item_id,
-        _microseconds(event.timestamp),
+        microseconds(event.timestamp),
         event.quantity,
         event.value,
         event.session_id,
@@ -476,11 +476,6 @@ def _batches(rows: Any) -> Iterator[pa.RecordBatch]:
 
 def _day(moment: datetime) -> str:
     return f"day={moment.astimezone(UTC):%Y-%m-%d}"
-
-
-def _microseconds(moment: datetime) -> int:
-    # whole numbers: a float of seconds loses microseconds
-    return (moment.astimezone(UTC) - EPOCH) // timedelta(microseconds=1)
 
 
 def _make_durable(path: Path) -> None:

@@ -263,6 +263,13 @@ class Time:
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MOMENT: Final = pl.Datetime("us", "UTC")
+
+
+def microseconds(moment: datetime) -> int:
+    """Return an aware ``moment`` as whole microseconds since 1970; a float of seconds would lose some."""
+    return (moment - EPOCH) // timedelta(microseconds=1)
+
+
 _TIME = (
     r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})"
     r"(?:[Tt ](?P<clock>(?:[01][0-9]|2[0-3]):[0-5][0-9])(?P<seconds>:[0-5][0-9])?(?:\.(?P<fraction>[0-9]{1,9}))?"
@@ -311,9 +318,9 @@ def _parse_times(texts: pl.Series) -> tuple[pl.Series, pl.Series]:
 
 
 NAME: Final = "[a-z][a-z0-9_]*"
+"""What names look like: of event types, of dimensions, of context."""
 LEVEL: Final = " > "
 """What stands between the levels of a hierarchy."""
-"""What names look like: of event types, of dimensions, of context."""
 Scalar = str | float | bool
 CHECKS_REMEMBERED: Final = 100_000
 """So many different attributes of a batch are checked once for all."""

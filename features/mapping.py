@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 import polars as pl
 from pydantic import field_validator
@@ -13,6 +12,7 @@ from features import catalog, events
 from features.errors import InvalidInput
 from features.fields import NAME, Text, Time
 from features.settings import Settings
+from features.time_zones import TimeZone
 
 BUILT_IN: Final = Path(__file__).parent / "mappings"
 
@@ -23,21 +23,12 @@ class _Mapping(Settings):
     own name, if the file has one."""
     constants: dict[str, str | float | bool] = {}
     """Our field = the value that it has in every row."""
-    time_zone: str = "UTC"
+    time_zone: TimeZone = "UTC"
     """The zone of times that carry no offset."""
     time_format: str | None = None
     """How times are written, as ``%d/%m/%Y %H:%M``, ``epoch_s`` or ``epoch_ms``; ISO 8601 where not given."""
     delimiter: str = ","
     """What divides the cells of a CSV file."""
-
-    @field_validator("time_zone")
-    @classmethod
-    def _is_a_zone(cls, name: str) -> str:
-        try:
-            ZoneInfo(name)
-        except (KeyError, OSError, ValueError):
-            raise ValueError("no such time zone; allowed are names like UTC and Europe/London") from None
-        return name
 
     @field_validator("time_format")
     @classmethod

@@ -23,7 +23,7 @@ from features.counters import (
 )
 from features.errors import Corrupt
 from features.events import STANDARD_EVENT_TYPES, Event
-from features.fields import Scalar
+from features.fields import Scalar, microseconds
 from features.interactions import History, IntArray
 from features.profile_arrays import DAY_S, MONEY_STEPS, QUANTITY_STEPS
 from features.profile_values import ProfileValues
@@ -348,7 +348,7 @@ def folded(events: Iterable[Event], numbers: Numbers) -> dict[str, Profile]:
 def _folded(events: Sequence[Event], numbers: Numbers) -> Profile:
     rows = np.array(sorted(event_row(event, numbers) for event in events), np.int64)
     worded = [event for event in events if event.event_type in WORDED and event.context]
-    texts = sum((texts_of(one.event_type, _microseconds(one.timestamp), one.context) for one in worded), Texts())
+    texts = sum((texts_of(one.event_type, microseconds(one.timestamp), one.context) for one in worded), Texts())
     return Profile.of_rows(rows, texts.to_bytes())
 
 
@@ -357,10 +357,6 @@ def session_hash(session_id: str | None) -> int:
     if session_id is None:
         return 0
     return 1 + int.from_bytes(blake2b(session_id.encode(), digest_size=4).digest()) % (arrays.HASHES - 1)
-
-
-def _microseconds(moment: datetime) -> int:
-    return int(moment.timestamp()) * 1_000_000 + moment.microsecond
 
 
 def _later(one: tuple[int, Any], other: tuple[int, Any]) -> bool:

@@ -11,12 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 import numpy as np
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field
 
 from features.settings import Settings
+from features.time_zones import TimeZone, zone_of
+from serving.hours import Hours, lies_in
 
 REMEMBERED: Final = 20
 """How many of the last messages are looked at."""
@@ -29,25 +31,12 @@ _INTERESTS: Final = np.linspace(0.05, 0.95, 7)[:, None]
 class Cadence(Settings):
     """When messages may be sent."""
 
-    quiet_hours: tuple[time, time] | None = (time(21), time(8))
+    quiet_hours: Hours | None = (time(21), time(8))
     """No message from the first time of the day until the second."""
-    time_zone: str = "UTC"
+    time_zone: TimeZone = "UTC"
     """That the quiet hours are meant in, unless the request's context gives the person's as ``time_zone``."""
     most_per_week: int | None = Field(default=None, ge=1)
     """The most messages of the campaign within seven days, whatever the interval."""
-
-    @field_validator("time_zone")
-    @classmethod
-    def _is_known(cls, given: str) -> str:
-        if zone_of(given) is None:
-            raise ValueError("not a time zone; give one such as Europe/Zurich")
-        return given
-
-    @model_validator(mode="after")
-    def _leaves_time(self) -> Cadence:
-        if self.quiet_hours and self.quiet_hours[0] == self.quiet_hours[1]:
-            raise ValueError("quiet_hours must not begin and end at the same time")
-        return self
 
     def send_at(self, earliest: datetime, sent: Sequence[datetime], time_zone: str | None = None) -> datetime:
         """Return the first moment from ``earliest`` on at which a message may be sent.
@@ -60,8 +49,8 @@ class Cadence(Settings):
         moment = earliest
         if self.most_per_week is not None and len(sent) >= self.most_per_week:
             moment = max(moment, sorted(sent)[-self.most_per_week] + timedelta(days=7))
-        zone = zone_of(time_zone or "") or zone_of(self.time_zone)
-        return _after_quiet_hours(moment, self.quiet_hours, zone) if self.quiet_hours and zone else moment
+        zone = zone_of(time_zone or "") or ZoneInfo(self.time_zone)
+        return moment if self.quiet_hours is None else _after(self.quiet_hours, moment, zone)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,21 +91,10 @@ ENGAGEMENT: Final = tuple(f"context.{name}" for name in engagement([]))
 """All of it, as a campaign's ``context`` names it."""
 
 
-def zone_of(name: str) -> ZoneInfo | None:
-    """Return the time zone ``name``, or None where there is none."""
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return None
-
-
-def _after_quiet_hours(moment: datetime, quiet: tuple[time, time], zone: ZoneInfo) -> datetime:
-    first, end = quiet
-    local = moment.astimezone(zone)
-    clock = local.time()
-    is_quiet = first <= clock < end if first < end else clock >= first or clock < end
-    if not is_quiet:
+def _after(quiet_hours: Hours, moment: datetime, zone: ZoneInfo) -> datetime:
+    local, end = moment.astimezone(zone), quiet_hours[1]
+    if not lies_in(local.time(), quiet_hours):
         return moment
-    days = 1 if clock >= end else 0
+    days = 1 if local.time() >= end else 0
     woken = datetime.combine(local.date() + timedelta(days=days), end, zone)
     return woken.astimezone(moment.tzinfo)

@@ -12,7 +12,7 @@ import polars as pl
 
 from evaluation.explored import EXPLORED
 from features.catalog import Catalog
-from features.definitions import microseconds
+from features.fields import microseconds
 from features.interactions import History
 from features.layout import Layout
 from features.profiles import Profile

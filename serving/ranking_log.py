@@ -19,7 +19,7 @@ from pydantic_core import to_json
 
 from features.database import open_database, transaction
 from features.errors import NotFound
-from features.fields import EPOCH
+from features.fields import EPOCH, microseconds
 from features.interactions import COLUMNS, History
 from features.layout import Layout
 from serving.recipes import Recipe
@@ -264,7 +264,7 @@ class SQLiteRankingLog:
             "SELECT ranking_id FROM rankings WHERE explored IS NOT NULL AND request ->> '$.recipe' = ?"
             " AND made_at_us >= ? ORDER BY rowid DESC LIMIT ?"
         )
-        since_us = (since - EPOCH) // timedelta(microseconds=1) if since else 0
+        since_us = microseconds(since) if since else 0
         with self._writing:
             rows = self._reading.execute(query, (recipe, since_us, most)).fetchall()
         return [ranking_id for (ranking_id,) in reversed(rows)]
@@ -273,7 +273,7 @@ class SQLiteRankingLog:
 def _row(one: LoggedRanking, history: bytes) -> tuple[Any, ...]:
     return (
         one.ranking_id,
-        (one.made_at - EPOCH) // timedelta(microseconds=1),
+        microseconds(one.made_at),
         one.kind,
         one.user_id,
         one.request,

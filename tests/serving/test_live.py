@@ -13,24 +13,22 @@ import httpx
 import pytest
 
 from benchmarks import swap
-from features.layout import Layout
+from features.layout import Layout, point
 
 
 @pytest.fixture(scope="module")
 def layout(tmp_path_factory: pytest.TempPathFactory) -> Layout:
-    layout = Layout(tmp_path_factory.mktemp("var"))
-    swap.make_bundles(layout)
-    return layout
+    return Layout(tmp_path_factory.mktemp("var"))
 
 
 @pytest.fixture(scope="module")
 def ids(layout: Layout) -> list[str]:
-    return sorted(path.name for path in layout.bundles.iterdir())
+    return swap.make_bundles(layout)
 
 
 @pytest.fixture(scope="module")
 def url(layout: Layout, ids: list[str]) -> Iterator[str]:
-    swap.promote(layout, ids[0])
+    point(layout.champion, ids[0])
     with swap.service(layout.root) as url:
         yield url
 
@@ -54,7 +52,7 @@ def test_no_answer_fails_or_is_mixed_while_bundles_are_promoted(url: str, layout
     assert figures.answers.keys() == set(ids)
     assert figures.failed == figures.mixed == 0
     wrong = {(ids[0], user_id): answers[ids[1], user_id] for _, user_id in answers}
-    swap.promote(layout, ids[0])
+    point(layout.champion, ids[0])
     figures = asyncio.run(swap.load(url, layout, ids[:1], wrong, seconds=1, pause_s=0.5))
     assert figures.mixed > 0, "the comparison would not notice"
 
@@ -68,7 +66,7 @@ def test_a_bento_starts_without_the_repository(
         shutil.copytree(repository / name, source / name)
     shutil.copy(repository / "pyproject.toml", source / "pyproject.toml")
     shutil.copytree(layout.bundles, source / "var" / "bundles")
-    swap.promote(Layout(source / "var"), ids[0])
+    point(Layout(source / "var").champion, ids[0])
     (source / "serving" / "web" / "mark.txt").write_text("This is the copy.")
 
     monkeypatch.setenv("BENTOML_HOME", str(tmp_path / "home"))

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from benchmarks import swap
-from features.layout import Layout
+from features.layout import Layout, point
 
 CHROMIUM = shutil.which("chromium")
 
@@ -23,8 +23,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     layout = Layout(tmp_path_factory.mktemp("var"))
-    swap.make_bundles(layout)
-    swap.promote(layout, min(path.name for path in layout.bundles.iterdir()))
+    point(layout.champion, swap.make_bundles(layout)[0])
     with swap.service(layout.root) as url:
         yield url
 
