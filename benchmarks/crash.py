@@ -33,7 +33,7 @@ from rich.table import Table
 from benchmarks import swap
 from benchmarks.live_service import Connection, LiveService, free_port, started
 from features.database import open_database
-from features.layout import Layout
+from features.layout import Layout, point
 from features.profile_store import SQLiteProfileStore
 
 CLIENTS = 4
@@ -99,9 +99,7 @@ def _events(rng: Generator, name: str) -> list[dict[str, Any]]:
 
 
 async def _ready(service: LiveService) -> float:
-    begun = time.monotonic()
-    await asyncio.to_thread(service.wait_until_ready)
-    return time.monotonic() - begun
+    return await asyncio.to_thread(service.wait_until_ready)
 
 
 async def crashed(var: Path, workers: int, kills: int, whole: int, rng: Generator) -> tuple[LiveService, Figures]:
@@ -147,8 +145,7 @@ def main(
     kills, whole = (10, 1) if quick else (kills, whole)
     with tempfile.TemporaryDirectory() as folder:
         layout = Layout(Path(folder))
-        swap.make_bundles(layout)
-        swap.promote(layout, max(path.name for path in layout.bundles.iterdir()))
+        point(layout.champion, swap.make_bundles(layout)[0])
         service, figures = asyncio.run(crashed(layout.root, workers, kills, whole, np.random.default_rng(0)))
         service.process.terminate()
         service.process.wait(timeout=60)

@@ -30,7 +30,7 @@ from rich.table import Table
 from benchmarks import swap
 from benchmarks.live_service import Connection, LiveService, free_port, running, started
 from features.database import open_database
-from features.layout import Layout
+from features.layout import Layout, point
 from models.evidence import Evidence
 from serving.decision_fold import DecisionFold, rebuild
 
@@ -192,8 +192,7 @@ def main(
     figures: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
         var = Path(folder)
-        swap.make_bundles(Layout(var))
-        swap.promote(Layout(var), sorted(path.name for path in Layout(var).bundles.iterdir())[0])
+        point(Layout(var).champion, swap.make_bundles(Layout(var))[0])
         with running(var, WORKERS) as service:
 
             async def define() -> None:

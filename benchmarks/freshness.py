@@ -28,7 +28,7 @@ from rich.table import Table
 
 from benchmarks import swap
 from benchmarks.live_service import Connection, running
-from features.layout import Layout
+from features.layout import Layout, point
 
 CHECKERS = 4
 CONNECTIONS = 4
@@ -126,8 +126,7 @@ def main(
     """Check freshness under load, and fail if anything was stale."""
     with tempfile.TemporaryDirectory() as folder:
         layout = Layout(Path(folder))
-        swap.make_bundles(layout)
-        swap.promote(layout, max(path.name for path in layout.bundles.iterdir()))
+        point(layout.champion, swap.make_bundles(layout)[0])
         with running(layout.root, workers) as service:
             begun = time.monotonic()
             figures = asyncio.run(measured(service.port, 1_000 if quick else checks))

@@ -11,13 +11,15 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
-START_WITHIN_S = 180
+START_WITHIN_S: Final = 180
+START: Final = ("serving", "start")
+"""The module that serves, and its arguments; ``--port`` comes after them."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +28,16 @@ class LiveService:
 
     Attributes:
         port: Where it listens.
-        process: The supervisor, of which the workers are copies.
+        process: The supervisor, of which the workers are copies; it answers itself where it has none.
     """
 
     port: int
     process: subprocess.Popen[bytes]
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        return f"http://127.0.0.1:{self.port}"
 
     def workers(self) -> list[int]:
         """Return the process ids of the workers."""
@@ -38,9 +45,9 @@ class LiveService:
         return [int(pid) for pid in children.read_text().split()]
 
     def cpu_s(self) -> float:
-        """Return the processor seconds that the workers have used so far."""
+        """Return the processor seconds that those who answer have used so far."""
         ticks = 0
-        for pid in self.workers():
+        for pid in self.workers() or [self.process.pid]:
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
             ticks += int(fields[11]) + int(fields[12])
         return ticks / os.sysconf("SC_CLK_TCK")
@@ -48,9 +55,9 @@ class LiveService:
     def is_ready(self, path: str = "/readyz") -> bool:
         """Return whether it answers ``path`` with 200."""
         try:
-            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
-            connection.request("GET", path)
-            return connection.getresponse().status == 200
+            with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)) as connection:
+                connection.request("GET", path)
+                return connection.getresponse().status == 200
         except (OSError, http.client.HTTPException):
             return False
 
@@ -77,19 +84,25 @@ def free_port() -> int:
         return port
 
 
-def started(var: Path, workers: int, port: int, environment: Mapping[str, str] | None = None) -> LiveService:
+def started(
+    var: Path, workers: int, port: int, environment: Mapping[str, str] | None = None, command: Sequence[str] = START
+) -> LiveService:
     """Start the service on the run-time folder ``var``; it is not ready yet."""
-    command = [sys.executable, "-m", "serving", "start", "--port", str(port), "--workers", str(workers)]
-    surroundings = os.environ | {"ATTUNE_VAR": str(var.resolve())} | dict(environment or {})
-    return LiveService(port, subprocess.Popen(command, env=surroundings, start_new_session=True))
+    line = [sys.executable, "-m", *command, "--port", str(port)]
+    surroundings = os.environ | {"ATTUNE_VAR": str(var.resolve()), "ATTUNE_WORKERS": str(workers)}
+    return LiveService(port, subprocess.Popen(line, env=surroundings | dict(environment or {}), start_new_session=True))
 
 
 @contextmanager
 def running(
-    var: Path, workers: int = 1, ready: str = "/readyz", environment: Mapping[str, str] | None = None
+    var: Path,
+    workers: int = 1,
+    ready: str = "/readyz",
+    environment: Mapping[str, str] | None = None,
+    command: Sequence[str] = START,
 ) -> Iterator[LiveService]:
     """Give the service on the run-time folder ``var``, ready, and stop it at the end."""
-    service = started(var, workers, free_port(), environment)
+    service = started(var, workers, free_port(), environment, command)
     try:
         service.wait_until_ready(ready)
         yield service

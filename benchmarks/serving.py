@@ -14,12 +14,10 @@ load that Attune can bear. With ``--var`` the made-up shops stay in FOLDER, for 
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from pathlib import Path
 from statistics import median
 from typing import Annotated
@@ -30,7 +28,7 @@ from numpy.random import Generator
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.live_service import LiveService, free_port
+from benchmarks.live_service import LiveService, running
 from benchmarks.serving_rivals import saved
 from benchmarks.serving_world import World, bundle_of, world
 from features.database import open_database, transaction
@@ -88,49 +86,19 @@ def make(folder: Path, n_items: int, n_users: int, rng: Generator, with_rival: b
     point(layout.champion, bundle_id)
 
 
-@contextmanager
-def served(command: str, folder: Path, ready: str) -> Iterator[LiveService]:
-    """Run a command of ``serving_rivals`` and give it when it is ready."""
-    port = free_port()
-    environment = os.environ | {
-        "OPENBLAS_NUM_THREADS": "1",
-        "OMP_NUM_THREADS": "1",
-        "ATTUNE_RECIPES": str(folder.resolve() / "recipes.toml"),
-        "ATTUNE_CLOCK": "snapshot",
-    }
-    where = folder if command == "attune" else folder / "rival"
-    line = [sys.executable, "-m", "benchmarks.serving_rivals", command, str(port), str(where)]
-    service = LiveService(port, subprocess.Popen(line, env=environment, start_new_session=True))
-    try:
-        service.wait_until_ready(ready)
-        yield service
-    finally:
-        service.process.terminate()
-        service.process.wait(timeout=30)
-
-
-def cpu_s(service: LiveService) -> float:
-    """Return the processor seconds that a service and its workers have used so far."""
-    ticks = 0
-    for pid in (service.process.pid, *service.workers()):
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
-
-
 def loaded(service: LiveService, path: str, users: int, seconds: float, rate: float | None = None) -> dict[str, float]:
     """Return what a client process sees, and the microseconds of processor that a request costs the service."""
-    before = cpu_s(service)
+    before = service.cpu_s()
     line = [sys.executable, "-m", "benchmarks.serving_load", str(service.port), path, str(users), str(seconds)]
     line += [] if rate is None else ["--rate", str(rate)]
     seen: dict[str, float] = json.loads(subprocess.run(line, capture_output=True, text=True, check=True).stdout)
     if seen["failed"]:
         raise SystemExit(f"{seen['failed']:.0f} requests to {path} failed.")
-    return seen | {"cpu_us": 1e6 * (cpu_s(service) - before) / seen["answers"]}
+    return seen | {"cpu_us": 1e6 * (service.cpu_s() - before) / seen["answers"]}
 
 
 def main(
-    quick: Annotated[bool, typer.Option(help="A twentieth of everything, for about a minute.")] = False,
+    quick: Annotated[bool, typer.Option(help="A twentieth of everything, in fewer and shorter rounds.")] = False,
     rounds: Annotated[int, typer.Option(min=1, help="How often each is measured.")] = 5,
     seconds: Annotated[float, typer.Option(help="How long each time.")] = 4,
     var: Annotated[Path | None, typer.Option(help="Folder in which the shops stay.")] = None,
@@ -147,9 +115,19 @@ def main(
             if not Layout(folder).champion.is_file():
                 folder.mkdir(parents=True)
                 make(folder, n_items, users, np.random.default_rng(0), folder == small)
-        attune = stack.enter_context(served("attune", small, "/readyz"))
-        million = stack.enter_context(served("attune", large, "/readyz"))
-        rival = stack.enter_context(served("implicit", small, "/docs"))
+        attune, million = (
+            stack.enter_context(
+                running(
+                    folder,
+                    environment={"ATTUNE_RECIPES": str(folder.resolve() / "recipes.toml"), "ATTUNE_CLOCK": "snapshot"},
+                    command=("benchmarks.serving_rivals", "attune"),
+                )
+            )
+            for folder in (small, large)
+        )
+        rival = stack.enter_context(
+            running(small, ready="/docs", command=("benchmarks.serving_rivals", "implicit", str(small / "rival")))
+        )
         what = {
             "empty": (attune, "/v1/empty"),
             "attune": (attune, "/v1/recommend"),

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from scipy import sparse
 
 N = 20
+Port = Annotated[int, typer.Option(help="Where to serve.")]
 
 app = typer.Typer(add_completion=False)
 
@@ -27,8 +28,8 @@ class Wanted(BaseModel):
 
 
 @app.command()
-def attune(port: int, var: Path) -> None:
-    """Serve Attune with one worker, and an empty handler in the same application."""
+def attune(port: Port) -> None:
+    """Serve Attune, as the environment says, and an empty handler in the same application."""
     from serving.__main__ import app as commands
     from serving.service import app as service
 
@@ -36,11 +37,11 @@ def attune(port: int, var: Path) -> None:
         return Response(b"{}", media_type="application/json")
 
     service.post("/v1/empty")(empty)
-    commands(["start", "--port", str(port), "--workers", "1", "--var", str(var)])
+    commands(["start", "--port", str(port)])
 
 
 @app.command()
-def implicit(port: int, folder: Annotated[Path, typer.Argument(help="Of what `saved` wrote.")]) -> None:
+def implicit(folder: Annotated[Path, typer.Argument(help="Of what `saved` wrote.")], port: Port) -> None:
     """Serve `recommend(recalculate_user=True)` of a factorization with FastAPI, in one process."""
     weights = sparse.load_npz(folder / "weights.npz")
     model = AlternatingLeastSquares(factors=64, num_threads=1)

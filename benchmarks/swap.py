@@ -11,11 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import shutil
-import socket
-import subprocess
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -31,7 +27,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from features.layout import Layout
+from benchmarks.live_service import running
+from features.layout import Layout, point
 from models.bundle import Bundle
 from models.item_to_item import ItemToItem, ItemToItemSettings
 from models.popularity import Popularity, PopularitySettings
@@ -70,18 +67,20 @@ class Figures:
     milliseconds: list[float] = field(default_factory=list)
 
 
-def make_bundles(layout: Layout) -> None:
-    """Write two bundles that answer differently: by popularity, and by what goes together."""
+def make_bundles(layout: Layout) -> list[str]:
+    """Write two bundles that answer differently, by popularity and by what goes together; return their ids."""
     rng = np.random.default_rng(0)
     items = [item(f"item-{i:04}", kind=[f"kind-{i % 20}"]) for i in range(2_000)]
     bought = [(user, int(2_000 * rng.random() ** 2)) for user in range(500) for _ in range(20)]
     events = [event(f"user-{user:03}", f"item-{i:04}", 1 + day / 500) for day, (user, i) in enumerate(bought)]
     world = snapshot(layout.root / "snapshot", events, items)
     scorers = [Popularity.fit(world, PopularitySettings(), rng), ItemToItem.fit(world, ItemToItemSettings(), rng)]
+    layout.bundles.mkdir()
+    ids = []
     for scorer in scorers:
-        bundle_id = Bundle.of(world, scorers, scorer.name, NOW, "benchmark").save(layout.root / "new")
-        layout.bundles.mkdir(exist_ok=True)
-        (layout.root / "new").rename(layout.bundles / bundle_id)
+        ids.append(Bundle.of(world, scorers, scorer.name, NOW, "benchmark").save(layout.root / "new"))
+        (layout.root / "new").rename(layout.bundles / ids[-1])
+    return ids
 
 
 def expected(layout: Layout, ids: list[str]) -> Expected:
@@ -97,38 +96,12 @@ def expected(layout: Layout, ids: list[str]) -> Expected:
     return answers
 
 
-def promote(layout: Layout, bundle_id: str) -> None:
-    """Make ``bundle_id`` the bundle that is served."""
-    new = layout.root / "champion.new"
-    new.write_text(f"{bundle_id}\n")
-    new.replace(layout.champion)
-
-
 @contextmanager
 def service(var: Path, target: str = "serving.service:Attune") -> Iterator[str]:
-    """Run ``target`` on a free port, and give its address when it is ready."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
-    environment = {"ATTUNE_VAR": str(var.resolve()), "ATTUNE_CLOCK": "snapshot", "ATTUNE_POLL_S": str(POLL_S)}
-    command = [sys.executable, "-m", "bentoml", "serve", target, "--port", str(port)]
-    process = subprocess.Popen(command, env=os.environ | {"BENTOML_DO_NOT_TRACK": "True"} | environment)
-    try:
-        deadline = monotonic() + 120
-        while monotonic() < deadline and process.poll() is None:
-            try:
-                if httpx.get(f"{url}/readyz").status_code == 200:
-                    break
-            except httpx.TransportError:
-                pass
-            asyncio.run(asyncio.sleep(0.2))
-        else:
-            raise SystemExit("The service did not start; it says why above.")
-        yield url
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
+    """Run ``target`` by BentoML's own command on a free port, and give its address when it is ready."""
+    environment = {"ATTUNE_CLOCK": "snapshot", "ATTUNE_POLL_S": str(POLL_S), "BENTOML_DO_NOT_TRACK": "True"}
+    with running(var, environment=environment, command=("bentoml", "serve", target)) as live:
+        yield live.url
 
 
 async def ask(client: httpx.AsyncClient, answers: Expected, figures: Figures, until: float, seed: int) -> None:
@@ -163,7 +136,7 @@ async def load(url: str, layout: Layout, ids: list[str], answers: Expected, seco
         while monotonic() < until:
             await asyncio.sleep(pause_s)
             figures.promotions += 1
-            promote(layout, ids[figures.promotions % len(ids)])
+            point(layout.champion, ids[figures.promotions % len(ids)])
         await asyncio.gather(*asking)
     return figures
 
@@ -179,14 +152,14 @@ def main(
     with tempfile.TemporaryDirectory() as folder:
         layout = Layout(Path(folder))
         if var is None:
-            make_bundles(layout)
+            ids = make_bundles(layout)
         else:
             shutil.copytree(Layout(var).bundles, layout.bundles)
-        ids = sorted(path.parent.name for path in layout.bundles.glob("*/manifest.json"))[:2]
+            ids = sorted(path.parent.name for path in layout.bundles.glob("*/manifest.json"))[:2]
         if len(ids) < 2:
             raise SystemExit(f"{var} has {len(ids)} bundles; two are needed.")
         answers = expected(layout, ids)
-        promote(layout, ids[0])
+        point(layout.champion, ids[0])
         with service(layout.root) as url:
             figures = asyncio.run(load(url, layout, ids, answers, 10 if quick else seconds, pause_s))
 
