@@ -31,7 +31,7 @@ class Wanted(BaseModel):
 def attune(port: Port) -> None:
     """Serve Attune, as the environment says, and an empty handler in the same application."""
     from serving.__main__ import app as commands
-    from serving.service import app as service
+    from serving.application import app as service
 
     async def empty(wanted: Wanted) -> Response:
         return Response(b"{}", media_type="application/json")

@@ -14,9 +14,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -31,6 +30,9 @@ from features.identity import LINKING, identity_settings
 from features.layout import Layout
 from features.profile_store import SQLiteProfileStore
 from features.profiles import folded
+
+if TYPE_CHECKING:
+    import duckdb
 
 SCHEMA: Final = pa.schema(
     [
@@ -420,6 +422,8 @@ def _mark_known(engine: duckdb.DuckDBPyConnection, known: list[Path], folder: Pa
 
 def _duckdb(folder: Path) -> duckdb.DuckDBPyConnection:
     """Return an engine that spills to ``folder`` what exceeds its memory."""
+    import duckdb  # here: a service that starts needs none of it
+
     engine = duckdb.connect(config={"memory_limit": "1GB", "temp_directory": str(folder / "spill")})
     engine.execute("SET preserve_insertion_order = false; SET TimeZone = 'UTC'")
     return engine

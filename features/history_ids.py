@@ -14,7 +14,6 @@ from hashlib import md5
 from pathlib import Path
 from typing import Final, Self
 
-import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,6 +30,8 @@ def hashes_of(paths: Iterable[Path]) -> Hashes:
     files = [str(path) for path in paths]
     if not files:
         return np.zeros(0, np.uint64)
+    import duckdb  # here: a service that starts needs none of it
+
     query = "SELECT md5_number_lower(event_id) AS hash FROM read_parquet(?, hive_partitioning = false)"
     with closing(duckdb.connect()) as engine:
         found = np.asarray(engine.execute(query, [files]).fetchnumpy()["hash"], np.uint64)

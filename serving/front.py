@@ -1,37 +1,51 @@
-"""Where requests come in: those to the API go straight to it, those of the operator to BentoML."""
+"""Where requests come in: those to the API are counted, and ``/metrics`` shows the counts."""
 
 from __future__ import annotations
 
 from time import perf_counter
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-if TYPE_CHECKING:
-    from prometheus_client import Histogram
-
 API: Final = "/v1/"
-BUCKETS_S: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+METRICS: Final = "/metrics"
+SECONDS: Final = Histogram(
+    "attune_request_seconds",
+    "Time from a request to its answer.",
+    ["route", "status"],
+    buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
+)
 
 
 class Front:
-    """Passes requests on, and counts those to the API for ``/metrics``.
+    """Passes requests on to the application, and counts those to its API.
 
-    What BentoML puts around each request costs more than an empty request itself, and remembers every path that was
-    ever asked for, ids of visitors and all. Here the route is counted: ``attune_request_seconds`` by route and status.
+    The route is counted, not the path, which holds ids of visitors: ``attune_request_seconds`` by route and status.
+    The workers of a service add up in the folder ``PROMETHEUS_MULTIPROC_DIR``, which must be named before this module
+    is imported.
     """
 
-    def __init__(self, api: ASGIApp, others: ASGIApp) -> None:
-        """Let ``api`` answer what begins with ``API``, and ``others`` everything else, such as start and stop."""
-        self._api, self._others = api, others
-        self._counted: dict[tuple[str, int], Histogram] = {}
-        self._seconds: Histogram | None = None
+    def __init__(self, app: ASGIApp) -> None:
+        """Let ``app`` answer all but ``METRICS``."""
+        self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
-        if scope["type"] != "http" or not scope["path"].startswith(API):
-            await self._others(scope, receive, send)
-            return
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+        elif scope["path"].startswith(API):
+            await self._counting(scope, receive, send)
+        elif scope["path"] == METRICS:
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry)
+            await Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _counting(self, scope: Scope, receive: Receive, send: Send) -> None:
         begun, status = perf_counter(), 500
 
         async def noting(message: Message) -> None:
@@ -41,16 +55,7 @@ class Front:
             await send(message)
 
         try:
-            await self._api(scope, receive, noting)
+            await self._app(scope, receive, noting)
         finally:
-            self._of(getattr(scope.get("route"), "path", ""), status).observe(perf_counter() - begun)
-
-    def _of(self, route: str, status: int) -> Histogram:
-        if (route, status) not in self._counted:
-            if self._seconds is None:
-                from prometheus_client import Histogram  # here: BentoML has to say first where workers keep numbers
-
-                text = "Time from a request to its answer."
-                self._seconds = Histogram("attune_request_seconds", text, ["route", "status"], buckets=BUCKETS_S)
-            self._counted[route, status] = self._seconds.labels(route, status)
-        return self._counted[route, status]
+            route = getattr(scope.get("route"), "path", "")
+            SECONDS.labels(route, status).observe(perf_counter() - begun)

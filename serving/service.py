@@ -1,144 +1,17 @@
-"""The service: its beginning and end, and what they answer when something is wrong.
+"""The application as a service of BentoML: ``bentoml serve serving.service:Attune``, ``bentoml build``.
 
-Start it with ``bentoml serve serving.service:Attune``. BentoML adds ``/livez``, ``/readyz`` and ``/metrics``.
+BentoML answers ``/livez``, ``/readyz`` and ``/metrics`` then.
 """
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
-import re
-import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from http import HTTPStatus
-from typing import Any
 
 import bentoml
-import uvicorn
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
-from pydantic import BaseModel
-from starlette.exceptions import HTTPException
-from starlette.middleware.cors import CORSMiddleware
-from starlette.routing import Match, Route
-from starlette.types import ASGIApp, Receive, Scope, Send
 
-from features.errors import AttuneError, Busy
-from serving.assembly import Assembly
-from serving.front import Front
-from serving.routes import decisions, events, items, pages, profiles, rankings, recipes, segments
+from serving.application import app
 from serving.settings import ServingSettings
-from serving.wire.messages import ProblemAnswer, problem
-
-MAX_BODY_BYTES = 1_000_000
-
-
-@asynccontextmanager
-async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Put the service together when it starts, and follow the promoted bundle until it stops."""
-    # BentoML shows only lines of its own loggers; the operator wants to see which bundle is served.
-    ours, bentoml_s = logging.getLogger("attune"), logging.getLogger("bentoml")
-    ours.handlers, ours.level, ours.propagate = bentoml_s.handlers, bentoml_s.level, bentoml_s.propagate
-    with Assembly.running(os.environ) as assembly:
-        app.state.assembly = assembly
-        app.state.cors_origins = assembly.settings.cors_origins.split()
-        gc.collect()
-        gc.freeze()  # what was loaded stays: not looking at it again keeps pauses short
-        yield
-
-
-app = FastAPI(
-    title="Attune",
-    summary="Personal rankings of a shop's items",
-    lifespan=lifespan,
-    docs_url=None,
-    redoc_url=None,
-    max_body_size=MAX_BODY_BYTES,
-    responses={status: {"model": ProblemAnswer} for status in ("4XX", "503")},
-)
-
-
-class CrossOrigin:
-    """Lets pages of other sites in, those that the settings name; they are known only once the service has started."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, with the headers that its page needs to read the answer."""
-        origins = scope["app"].state.cors_origins if scope["type"] == "http" else []
-        if not origins:
-            await self.app(scope, receive, send)
-            return
-        cors = CORSMiddleware(self.app, origins, allow_methods=["*"], allow_headers=["*"], max_age=86_400)
-        await cors(scope, receive, send)
-
-
-app.add_middleware(CrossOrigin)
-
-ROUTERS = tuple(routes.router for routes in (rankings, recipes, events, decisions, items, profiles, segments, pages))
-for router in ROUTERS:
-    app.include_router(router)
-
-
-@app.exception_handler(AttuneError)
-async def refused(_: Request, error: AttuneError) -> JSONResponse:
-    """Answer a mistake in what was asked, or something missing, in its own words."""
-    code = re.sub(r"(?<!^)(?=[A-Z])", "_", type(error).__name__).lower()
-    headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, Busy) else None
-    return JSONResponse(problem(code, str(error), getattr(error, "field", None) or None), error.status, headers)
-
-
-@app.exception_handler(RequestValidationError)
-async def not_understood(request: Request, error: RequestValidationError) -> JSONResponse:
-    """Answer a request that does not fit its type: the first field at fault, what was given and what is allowed."""
-    first = error.errors()[0]
-    if first["type"] == "json_invalid":
-        return JSONResponse(problem("invalid_input", f"The body is not valid JSON: {first['ctx']['error']}."), 400)
-    if isinstance(first["input"], bytes):
-        sent = request.headers.get("content-type", "missing")
-        message = f"The body is not read as JSON: its Content-Type is {sent}. Send Content-Type: application/json."
-        return JSONResponse(problem("invalid_input", message), 400)
-    field = ".".join(str(part) for part in first["loc"][1:])
-    given = "" if first["type"] == "missing" else f"; given {_shortened(first['input'])}"
-    message = f"{field or 'The body'}: {first['msg']}{given}."
-    if first["type"] in ("extra_forbidden", "missing") and (body := _body_of(request)) is not None:
-        message += f" Allowed fields: {', '.join(body.model_fields)}."
-    return JSONResponse(problem("invalid_input", message, field or None), 400)
-
-
-@app.exception_handler(HTTPException)
-async def no_such_route(request: Request, error: HTTPException) -> JSONResponse:
-    """Answer what the routes themselves refuse: a path, a method, a body that is too long."""
-    message = f"{error.detail}: {request.method} {request.url.path}. The API is described at /docs."
-    headers = error.headers
-    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:  # the router names the methods of one route of the path
-        there = [
-            route for router in ROUTERS for route in router.routes if route.matches(request.scope)[0] != Match.NONE
-        ]
-        methods = {method for route in there if isinstance(route, Route) for method in route.methods or ()}
-        headers = {"Allow": ", ".join(sorted(methods))} if methods else headers
-    return JSONResponse(problem(f"http_{error.status_code}", message), error.status_code, headers)
-
-
-@app.exception_handler(Exception)
-async def broken(_: Request, error: Exception) -> JSONResponse:
-    """Answer what is our mistake without showing its inside; the log has it."""
-    return JSONResponse(problem("internal", "The service failed; its log says why."), 500)
-
-
-def _shortened(given: Any) -> str:
-    shown = repr(given)
-    return shown if len(shown) <= 80 else f"{shown[:77]}..."
-
-
-def _body_of(request: Request) -> type[BaseModel] | None:
-    field = getattr(request.scope.get("route"), "body_field", None)
-    body = field.field_info.annotation if field else None
-    return body if isinstance(body, type) and issubclass(body, BaseModel) else None
 
 
 @bentoml.service(
@@ -149,18 +22,13 @@ def _body_of(request: Request) -> type[BaseModel] | None:
 )
 @bentoml.asgi_app(app)
 class Attune:
-    """What BentoML starts: it has no methods of its own, since ``app`` answers."""
+    """What BentoML starts: it answers nothing itself, since ``app`` does."""
+
+    def __init__(self) -> None:
+        # BentoML shows only lines of its own loggers; the operator wants to see which bundle is served.
+        ours, bentoml_s = logging.getLogger("attune"), logging.getLogger("bentoml")
+        ours.handlers, ours.level, ours.propagate = bentoml_s.handlers, bentoml_s.level, bentoml_s.propagate
 
     async def __is_ready__(self) -> bool:
         ready: bool = app.state.assembly.champion.ready
         return ready
-
-
-def server() -> Callable[[socket.socket], None]:
-    """Return what answers the requests that come in at a socket until SIGINT or SIGTERM, as BentoML's workers do.
-
-    All that takes long is done by then: copies of this process have it ready.
-    """
-    asgi_app = Attune.to_asgi()  # type: ignore[attr-defined]  # the decorator makes a service of the class
-    config = uvicorn.Config(Front(app, asgi_app), log_config=None, server_header=False)
-    return lambda listener: uvicorn.Server(config).run(sockets=[listener])

@@ -26,8 +26,16 @@ FENCES = {
     "fastapi": "serving/",
 }
 CLOCKS = {"now", "utcnow", "today", "time"}
-EDGES = ("__main__.py", "serving/assembly.py", "serving/service.py", "training/demo.py", "training/tracking.py")
-"""Where a clock may be read and the environment asked: the commands, the assembly, and the tracking of runs."""
+EDGES = (
+    "__main__.py",
+    "serving/application.py",
+    "serving/assembly.py",
+    "serving/service.py",
+    "training/demo.py",
+    "training/tracking.py",
+)
+"""Where a clock may be read and the environment asked: the commands, the service and its assembly, and the tracking of
+runs."""
 
 SOURCES = sorted(path for package in ARROW for path in (ROOT / package).rglob("*.py"))
 

@@ -11,6 +11,8 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import FileResponse, HTMLResponse
 
 PAGE: Final = Path(__file__).parent.with_name("web")
+STATIC_CONTENT: Final = "bentoml/_internal/server/static_content"
+"""Where BentoML carries the files of Swagger."""
 
 router = APIRouter(include_in_schema=False)
 

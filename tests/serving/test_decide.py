@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from serving.service import app
+from serving.application import app
 from tests.serving.shop import add, bundle_of, point_to
 
 BANNER = {"zone": "home", "experiences": {"hello": {"content": {"title": "Hello", "sizes": [1, 2]}}}}

@@ -13,8 +13,8 @@ from starlette.testclient import TestClient
 
 from features.event_log import EventLog
 from features.layout import Layout
+from serving.application import app
 from serving.group_commit import MAX_WAITING
-from serving.service import app
 
 VIEW = {"event_type": "view", "user_id": "ann", "item_id": "tea"}
 

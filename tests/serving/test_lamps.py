@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 from models.affinity import Affinity, AffinitySettings
 from models.bundle import Bundle
 from models.popularity import Popularity, PopularitySettings
-from serving.service import app
+from serving.application import app
 from tests.serving.shop import add, point_to
 from tests.worlds import NOW, event, item, snapshot
 

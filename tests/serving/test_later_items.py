@@ -15,7 +15,7 @@ from models.newcomers import Newcomers, NewcomersSettings
 from models.popularity import Popularity, PopularitySettings
 from models.titles import TitlesSettings
 from models.values import ValuesSettings
-from serving.service import app
+from serving.application import app
 from tests.serving.shop import add, point_to
 from tests.worlds import NOW, event, item, snapshot
 

@@ -15,7 +15,7 @@ from schemathesis.specs.openapi.checks import (
 )
 from starlette.testclient import TestClient
 
-from serving.service import app
+from serving.application import app
 from tests.serving.shop import add, bundle_of, point_to
 
 BEYOND_SCHEMAS = ("/v1/recipes", "/v1/campaigns", "/v1/experiments", "/v1/events", "/v1/items", "/v1/segments")

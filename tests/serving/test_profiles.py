@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from serving.service import app
+from serving.application import app
 from tests.serving.shop import add, bundle_of, point_to
 
 

@@ -17,10 +17,10 @@ from features.database import open_database
 from features.errors import NotFound
 from features.layout import Layout
 from serving.__main__ import app as commands
+from serving.application import app
 from serving.definition_book import recipe_book
 from serving.recipes import Recipes
 from serving.replay import logged, replayed
-from serving.service import app
 from tests.serving.shop import BASKETS, SHOWN, add, bundle_of, point_to
 
 RECIPES = """

@@ -11,8 +11,8 @@ from starlette.testclient import TestClient
 
 from features.database import open_database
 from features.layout import Layout
+from serving.application import app
 from serving.definition_book import segment_book
-from serving.service import app
 from tests.serving.shop import add, bundle_of, point_to
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from serving.service import MAX_BODY_BYTES, app
+from serving.application import MAX_BODY_BYTES, app
 from tests.serving.shop import SHOWN, add, bundle_of, point_to
 
 Json = dict[str, object]
