@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Final, Protocol, runtime_checkable
 
 import numpy as np
@@ -230,26 +231,39 @@ class _Linear(_Learning):
         Raises:
             InvalidInput: the evidence was gathered over contexts of another length.
         """
-        d = len(x)
-        gram, moment, square = np.zeros((len(arms), d, d)), np.zeros((len(arms), d)), 0.0
+        mean, spread = np.zeros(len(arms)), np.full(len(arms), x @ x / self.config.prior_precision)
+        count, unexplained = self.config.prior_count, self.config.prior_count * self.config.prior_noise**2
         for i, arm in enumerate(arms):
             known = evidence.arms.get(arm)
             if known is None:
                 continue
             if known.moment.shape != x.shape:
                 raise InvalidInput(
-                    f"The context has {d - 1} numbers; the evidence on arm {arm!r} was gathered with "
+                    f"The context has {len(x) - 1} numbers; the evidence on arm {arm!r} was gathered with "
                     f"{len(known.moment) - 1}. Use another campaign version when the context changes."
                 )
-            gram[i], moment[i] = known.gram, known.moment
-            square += known.square
-        precision = gram + self.config.prior_precision * np.eye(d)
-        targets = np.stack([moment, np.broadcast_to(x, moment.shape)], axis=-1)
-        coefficients, spread = np.moveaxis(np.linalg.solve(precision, targets), -1, 0)
-        explained = 2 * np.sum(coefficients * moment) - np.einsum("ai,aij,aj", coefficients, gram, coefficients)
-        prior = self.config.prior_count
-        noise2 = (prior * self.config.prior_noise**2 + max(square - explained, 0.0)) / (prior + gram[:, 0, 0].sum())
-        return coefficients @ x, np.sqrt(noise2 * np.maximum(spread @ x, 0.0))
+            fit = _fitted(known, self.config.prior_precision)
+            mean[i], spread[i] = x @ fit.coefficients, x @ fit.covariance @ x
+            count, unexplained = count + known.count, unexplained + fit.unexplained
+        return mean, np.sqrt(unexplained / count * np.maximum(spread, 0.0))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Fit:
+    """The ridge regression of an arm: its coefficients, their covariance where the noise is 1, and what it leaves."""
+
+    coefficients: Floats
+    covariance: Floats
+    unexplained: float
+
+
+@lru_cache(maxsize=1024)
+def _fitted(known: ArmEvidence, prior_precision: float) -> _Fit:
+    # Kept, for many decisions are made on the same evidence, and each reward changes that of one arm.
+    covariance: Floats = np.asarray(np.linalg.inv(known.gram + prior_precision * np.eye(len(known.moment))), np.float64)
+    coefficients = covariance @ known.moment
+    explained = 2 * coefficients @ known.moment - coefficients @ known.gram @ coefficients
+    return _Fit(coefficients, covariance, max(known.square - float(explained), 0.0))
 
 
 class EpsilonGreedySettings(LinearSettings):
@@ -355,20 +369,15 @@ def best_arm_probabilities(
     grid = np.clip((mean[:, None] + sd[:, None] * _DEVIATIONS).ravel(), low, high)
     # Below the best arm's reach nothing can be the largest.
     start = np.max(mean - 6 * sd)
-    grid = np.unique(np.concatenate([grid[grid > start], [max(start, low)], [high] if np.isfinite(high) else []]))
+    grid = np.sort(np.concatenate([grid[grid > start], [max(start, low)], [high] if np.isfinite(high) else []]))
     F = cdf(grid[:, None])
     F[0] = 0.0
     F[-1] = 1.0
-    mass = np.diff(F, axis=0)
-    others = np.empty_like(F)
-    before, after = np.ones(len(F)), np.ones(len(F))
-    for a in range(F.shape[1]):  # product of all but one, without dividing by a F that may be 0
-        others[:, a] = before
-        before = before * F[:, a]
-    for a in range(F.shape[1] - 1, -1, -1):
-        others[:, a] *= after
-        after = after * F[:, a]
-    best = np.sum(mass * (others[1:] + others[:-1]) / 2, axis=0)
+    # The product of all but one, without dividing by an F that may be 0.
+    others = np.ones_like(F)
+    np.cumprod(F[:, :-1], axis=1, out=others[:, 1:])
+    others[:, :-1] *= np.cumprod(F[:, :0:-1], axis=1)[:, ::-1]
+    best = np.sum((F[1:] - F[:-1]) * (others[1:] + others[:-1]), axis=0)
     return best / best.sum()
 
 
