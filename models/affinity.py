@@ -105,7 +105,7 @@ class Affinity(Scorer):
         """Return the affinities that the ``counted`` interactions show at ``now``, worth nothing as yet."""
         manifest, n_items = snapshot.manifest, len(snapshot.items)
         rows = snapshot.interactions.all
-        weights = event_weights(manifest.event_types, manifest.settings.event_weights)
+        weights = event_weights(snapshot)
         weight = interaction_weights(rows, weights, config.half_life_days, now) * counted
         count = np.maximum(np.bincount(rows.item, weight, minlength=n_items), 0)
         tables = [snapshot.item_values(dimension) for dimension in manifest.dimensions]

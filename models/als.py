@@ -66,7 +66,7 @@ class ALS(Scorer):
     @classmethod
     def fit(cls, snapshot: Snapshot, config: ALSSettings, rng: Generator) -> Self:
         """Return the factorization of the weights in ``snapshot``."""
-        weights = event_weights(snapshot.manifest.event_types, snapshot.manifest.settings.event_weights)
+        weights = event_weights(snapshot)
         rows = snapshot.interactions.all
         weight = interaction_weights(rows, weights, config.half_life_days, snapshot.manifest.as_of)
         matrix = sparse.csr_matrix(

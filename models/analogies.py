@@ -6,27 +6,17 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from numpy.random import Generator
-from pydantic import Field, PositiveFloat, PositiveInt
-from scipy import sparse
+from pydantic import PositiveFloat, PositiveInt
 
 from features.snapshot import Snapshot
-from models.neighbours import NeighbourScorer, kept, strongest, strongest_products
-from models.scorer import event_weights
+from models.content import ContentSettings, content_vectors
+from models.neighbours import NeighbourScorer, likenesses, strongest_products, without_diagonal
 from models.successors import SuccessorsSettings, weighed_succession
-from models.titles import TitlesSettings
-from models.values import ValuesSettings
-from models.vector_regression import content_vectors
 
 
-class AnalogiesSettings(SuccessorsSettings):
+class AnalogiesSettings(SuccessorsSettings, ContentSettings):
     """How successors are counted, and what is alike."""
 
-    titles: TitlesSettings = TitlesSettings()
-    """How titles are read."""
-    values: ValuesSettings = ValuesSettings()
-    """Which values tell anything."""
-    values_weight: float = Field(default=0.2, ge=0, le=1)
-    """Share of the values in the likeness; the rest is that of the titles."""
     alike: PositiveInt = 15
     """How many items each is likened to, those most like it."""
     likeness_weight: PositiveFloat = 0.5
@@ -54,17 +44,8 @@ class Analogies(NeighbourScorer):
     def fit(cls, snapshot: Snapshot, config: AnalogiesSettings, rng: Generator) -> Self:
         """Return the analogies among the items of ``snapshot``; its successions where nothing is alike."""
         ties = weighed_succession(snapshot, config)
-        alike = _likeness(snapshot, config) * config.likeness_weight
+        alike = likenesses(content_vectors(snapshot, config), config.alike) * config.likeness_weight
         # Longer lists than are kept, for what is cut off between the two products might have come out on top.
         spread = ties + strongest_products(alike, ties, 2 * config.neighbours)
         spread = spread + strongest_products(spread.tocsr(), alike, 2 * config.neighbours)
-        spread = (spread - sparse.diags(spread.diagonal())).tocsr() if not config.repeats else spread
-        weights = event_weights(snapshot.manifest.event_types, snapshot.manifest.settings.event_weights)
-        return cls(config, weights, **strongest(spread, config.neighbours))
-
-
-def _likeness(snapshot: Snapshot, config: AnalogiesSettings) -> sparse.csr_matrix:
-    """Return how much each item is like those most like it, itself left out; shape (items, items)."""
-    vectors = content_vectors(snapshot, config.titles, config.values, config.values_weight)
-    alike = strongest_products(vectors, vectors.T.tocsr(), config.alike + 1)
-    return kept((alike - sparse.diags(alike.diagonal())).tocsr(), config.alike)
+        return cls.of_ties(spread if config.repeats else without_diagonal(spread), snapshot, config)

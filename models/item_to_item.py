@@ -73,7 +73,7 @@ class ItemToItem(Scorer):
     @classmethod
     def fit(cls, snapshot: Snapshot, config: ItemToItemSettings, rng: Generator) -> Self:
         """Return the neighbours of the items of ``snapshot``."""
-        weights = event_weights(snapshot.manifest.event_types, snapshot.manifest.settings.event_weights)
+        weights = event_weights(snapshot)
         rows = snapshot.interactions.all
         weight = interaction_weights(rows, weights, config.half_life_days, snapshot.manifest.as_of)
         people = sparse.csr_matrix(

@@ -12,8 +12,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from scipy import sparse
 
 from features.snapshot import Snapshot
-from models.neighbours import NeighbourScorer, NeighbourSettings, kept, strongest, strongest_products
-from models.scorer import event_weights
+from models.neighbours import NeighbourScorer, NeighbourSettings, kept, strongest_products
 
 LONGEST_ROW: Final = 1500
 """Of the company of an item so much counts, the most frequent: of a popular one it would be nearly all items."""
@@ -60,9 +59,8 @@ class LinearItemModel(NeighbourScorer):
     def fit(cls, snapshot: Snapshot, config: LinearItemModelSettings, rng: Generator) -> Self:
         """Return the coefficients for the items of ``snapshot``."""
         past_past, past_future = moments(snapshot, config)
-        weights = event_weights(snapshot.manifest.event_types, snapshot.manifest.settings.event_weights)
         ties = coefficients(past_past, past_future, config.ridge, config.predictors, config.repeats)
-        return cls(config, weights, **strongest(ties, config.neighbours))
+        return cls.of_ties(ties, snapshot, config)
 
 
 def coefficients(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Self
 
 import numpy as np
 from numba import njit, types
@@ -16,7 +16,8 @@ from scipy import sparse
 from features.compiled import DOUBLE, FLOATS, INTS, LONG, LONGS
 from features.interactions import History, IntArray
 from features.settings import Settings
-from models.scorer import Features, Reason, Scorer, Scores, best_first, interaction_weights
+from features.snapshot import Snapshot
+from models.scorer import Features, Reason, Scorer, Scores, best_first, event_weights, interaction_weights
 
 PLACES: Final = 200
 """Places counted from the best; all items beyond them share this one."""
@@ -70,6 +71,11 @@ class NeighbourScorer(Scorer):
     indptr: NDArray[np.int64]
     indices: IntArray
     strength: NDArray[np.float32]
+
+    @classmethod
+    def of_ties(cls, ties: sparse.csr_matrix, snapshot: Snapshot, config: NeighbourSettings) -> Self:
+        """Return the scorer that keeps the strongest of ``ties``, a matrix of all items of ``snapshot`` by all."""
+        return cls(config, event_weights(snapshot), **strongest(ties, config.neighbours))
 
     def scores(self, history: History, items: IntArray, now: datetime) -> Scores:
         """Return the strength of the ties between each of ``items`` and the history."""
@@ -149,6 +155,17 @@ def strongest_products(
 def kept(ties: sparse.csr_matrix, n: int) -> sparse.csr_matrix:
     """Return ``ties`` with only the ``n`` largest entries above 0 of each row."""
     return _matrix(strongest(ties, n), ties.shape[1])
+
+
+def likenesses(vectors: sparse.csr_matrix, n: int) -> sparse.csr_matrix:
+    """Return the inner products, above 0, of each row of ``vectors`` with the ``n`` others that it is most like."""
+    # One more, since each is most like itself.
+    return kept(without_diagonal(strongest_products(vectors, vectors.T.tocsr(), n + 1)), n)
+
+
+def without_diagonal(ties: sparse.csr_matrix) -> sparse.csr_matrix:
+    """Return ``ties`` with no item tied to itself."""
+    return (ties - sparse.diags(ties.diagonal())).tocsr()
 
 
 def divided(ties: sparse.csr_matrix, own: NDArray[Any], other: NDArray[Any]) -> sparse.csr_matrix:

@@ -65,7 +65,7 @@ class Popularity(Scorer):
         """Return the popularity of the items of ``snapshot``."""
         manifest, n_items = snapshot.manifest, len(snapshot.items)
         rows = snapshot.interactions.all
-        weights = event_weights(manifest.event_types, manifest.settings.event_weights)
+        weights = event_weights(snapshot)
         fast, slow, slower = (
             np.bincount(
                 rows.item,

@@ -15,6 +15,7 @@ from features.compiled import BYTES, DOUBLE, FLOATS, LONGS
 from features.events import STANDARD_EVENT_TYPES
 from features.interactions import History, IntArray
 from features.settings import Settings
+from features.snapshot import Snapshot
 
 Scores = NDArray[np.float32]
 Features = NDArray[np.float32]
@@ -131,9 +132,10 @@ def _weights(event_type, timestamp_s, quantity, event_weights, half_life_days, n
     return found
 
 
-def event_weights(event_types: tuple[str, ...], weights: Mapping[str, float]) -> NDArray[np.float32]:
-    """Return the weight of each event type in order of its code, 0 where ``weights`` names none."""
-    return np.array([weights.get(name, 0.0) for name in event_types], dtype=np.float32)
+def event_weights(snapshot: Snapshot) -> NDArray[np.float32]:
+    """Return what one event of each type weighs by the settings of ``snapshot``, in order of the types' codes."""
+    weights = snapshot.manifest.settings.event_weights
+    return np.array([weights.get(name, 0.0) for name in snapshot.manifest.event_types], dtype=np.float32)
 
 
 def best_first(items: IntArray, scores: Scores, n: int) -> IntArray:

@@ -96,7 +96,7 @@ class SimilarHistories(Scorer):
         """Return the histories of ``snapshot``."""
         manifest, n_items = snapshot.manifest, len(snapshot.items)
         rows, user = snapshot.interactions.all, snapshot.interactions.users()
-        weights = event_weights(manifest.event_types, manifest.settings.event_weights)
+        weights = event_weights(snapshot)
         counts = interaction_weights(rows, weights, np.inf, manifest.as_of) > 0
         end = np.repeat(snapshot.interactions.indptr[1:], np.diff(snapshot.interactions.indptr))
         counts &= end - np.arange(len(rows)) <= config.interactions

@@ -13,7 +13,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from scipy import sparse
 
 from features.snapshot import Snapshot
-from models.neighbours import NeighbourScorer, NeighbourSettings, divided, strongest
+from models.neighbours import NeighbourScorer, NeighbourSettings, divided
 from models.scorer import DAY_S, event_weights, interaction_weights
 
 
@@ -59,9 +59,7 @@ class Successors(NeighbourScorer):
     @classmethod
     def fit(cls, snapshot: Snapshot, config: SuccessorsSettings, rng: Generator) -> Self:
         """Return the successors of the items of ``snapshot``."""
-        ties = weighed_succession(snapshot, config)
-        weights = event_weights(snapshot.manifest.event_types, snapshot.manifest.settings.event_weights)
-        return cls(config, weights, **strongest(ties, config.neighbours))
+        return cls.of_ties(weighed_succession(snapshot, config), snapshot, config)
 
 
 def weighed_succession(snapshot: Snapshot, config: SuccessorsSettings) -> sparse.csr_matrix:
@@ -79,9 +77,8 @@ def succession(snapshot: Snapshot, config: SuccessionSettings) -> sparse.csr_mat
     every ``pair_half_life_days`` of its age and every ``gap_half_life_days`` between the two, times
     ``distance_decay ** (d - 1) / log2(1 + length) ** length_exponent``.
     """
-    manifest, rows = snapshot.manifest, snapshot.interactions.all
-    weights = event_weights(manifest.event_types, manifest.settings.event_weights)
-    weight = interaction_weights(rows, weights, config.pair_half_life_days, manifest.as_of)
+    rows, as_of = snapshot.interactions.all, snapshot.manifest.as_of
+    weight = interaction_weights(rows, event_weights(snapshot), config.pair_half_life_days, as_of)
     indptr = snapshot.interactions.indptr
     n_pairs = int(np.minimum(_place(indptr), config.distance).sum())
     first, later, value = _pairs(

@@ -12,8 +12,7 @@ from pydantic import Field, PositiveInt
 from scipy import sparse
 
 from features.snapshot import Snapshot
-from models.neighbours import NeighbourScorer, NeighbourSettings, strongest, strongest_products
-from models.scorer import event_weights
+from models.neighbours import NeighbourScorer, NeighbourSettings, likenesses
 
 
 class TitlesSettings(NeighbourSettings):
@@ -44,11 +43,7 @@ class Titles(NeighbourScorer):
     def fit(cls, snapshot: Snapshot, config: TitlesSettings, rng: Generator) -> Self:
         """Return the likeness of the titles of the catalog of ``snapshot``; none where none are alike."""
         vectors = title_vectors(snapshot.catalog["title"], config)
-        # One neighbour more, since each title resembles itself most.
-        ties = strongest_products(vectors, vectors.T.tocsr(), config.neighbours + 1)
-        ties = (ties - sparse.diags(ties.diagonal())).tocsr()
-        weights = event_weights(snapshot.manifest.event_types, snapshot.manifest.settings.event_weights)
-        return cls(config, weights, **strongest(ties, config.neighbours))
+        return cls.of_ties(likenesses(vectors, config.neighbours), snapshot, config)
 
 
 def title_vectors(titles: pl.Series, config: TitlesSettings) -> sparse.csr_matrix:

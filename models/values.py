@@ -13,8 +13,7 @@ from pydantic import Field
 from scipy import sparse
 
 from features.snapshot import Snapshot
-from models.neighbours import NeighbourScorer, NeighbourSettings, strongest, strongest_products
-from models.scorer import event_weights
+from models.neighbours import NeighbourScorer, NeighbourSettings, likenesses
 
 
 class ValuesSettings(NeighbourSettings):
@@ -42,11 +41,7 @@ class Values(NeighbourScorer):
     def fit(cls, snapshot: Snapshot, config: ValuesSettings, rng: Generator) -> Self:
         """Return the likeness of the items of ``snapshot``; none where the catalog has no dimensions."""
         vectors = value_vectors(snapshot.catalog, snapshot.manifest.dimensions, config.largest_share)
-        # One neighbour more, since each item resembles itself most.
-        ties = strongest_products(vectors, vectors.T.tocsr(), config.neighbours + 1)
-        ties = (ties - sparse.diags(ties.diagonal())).tocsr()
-        weights = event_weights(snapshot.manifest.event_types, snapshot.manifest.settings.event_weights)
-        return cls(config, weights, **strongest(ties, config.neighbours))
+        return cls.of_ties(likenesses(vectors, config.neighbours), snapshot, config)
 
 
 def value_vectors(catalog: pl.DataFrame, dimensions: Sequence[str], largest_share: float) -> sparse.csr_matrix:

@@ -8,19 +8,17 @@ from typing import ClassVar, Self
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import PositiveFloat, PositiveInt
 from scipy import sparse
 from scipy.sparse.linalg import svds
 from sklearn.decomposition import TruncatedSVD
 from sklearn.preprocessing import normalize
 
 from features.snapshot import Snapshot
+from models.content import ContentSettings, content_vectors
 from models.linear_item_model import LinearItemModelSettings, moments
-from models.neighbours import NeighbourScorer, divided, strongest, strongest_products
-from models.scorer import event_weights
+from models.neighbours import NeighbourScorer, divided, strongest_products, without_diagonal
 from models.successors import SuccessionSettings, succession, sums
-from models.titles import TitlesSettings, title_vectors
-from models.values import ValuesSettings, value_vectors
 
 Vectors = NDArray[np.float32]
 """What items are like: shape (items, numbers), each row of length 1 or 0."""
@@ -35,15 +33,8 @@ class VectorRegressionSettings(LinearItemModelSettings):
     """How strongly coefficients are drawn towards 0."""
 
 
-class ContentRegressionSettings(VectorRegressionSettings):
+class ContentRegressionSettings(VectorRegressionSettings, ContentSettings):
     """How an item is described, and how the regression is set up."""
-
-    titles: TitlesSettings = TitlesSettings()
-    """How titles are read."""
-    values: ValuesSettings = ValuesSettings()
-    """Which values tell anything."""
-    values_weight: float = Field(default=0.2, ge=0, le=1)
-    """Share of the values in the description; the rest is that of the titles."""
 
 
 @dataclass(frozen=True)
@@ -67,10 +58,8 @@ class ContentRegression(NeighbourScorer):
     @classmethod
     def fit(cls, snapshot: Snapshot, config: ContentRegressionSettings, rng: Generator) -> Self:
         """Return what follows the items of ``snapshot``; nothing where the catalog describes none."""
-        described = content_vectors(snapshot, config.titles, config.values, config.values_weight)
-        vectors = _described(described, config.factors, rng)
-        weights = event_weights(snapshot.manifest.event_types, snapshot.manifest.settings.event_weights)
-        return cls(config, weights, **strongest(ties_between(vectors, snapshot, config), config.neighbours))
+        vectors = _described(content_vectors(snapshot, config), config.factors, rng)
+        return cls.of_ties(ties_between(vectors, snapshot, config), snapshot, config)
 
 
 class SpectralRegressionSettings(VectorRegressionSettings):
@@ -97,8 +86,7 @@ class SpectralRegression(NeighbourScorer):
     def fit(cls, snapshot: Snapshot, config: SpectralRegressionSettings, rng: Generator) -> Self:
         """Return what follows the items of ``snapshot``."""
         vectors = _spectral(succession(snapshot, config.graph), config.factors, rng)
-        weights = event_weights(snapshot.manifest.event_types, snapshot.manifest.settings.event_weights)
-        return cls(config, weights, **strongest(ties_between(vectors, snapshot, config), config.neighbours))
+        return cls.of_ties(ties_between(vectors, snapshot, config), snapshot, config)
 
 
 def ties_between(vectors: Vectors, snapshot: Snapshot, config: VectorRegressionSettings) -> sparse.csr_matrix:
@@ -112,21 +100,7 @@ def ties_between(vectors: Vectors, snapshot: Snapshot, config: VectorRegressionS
     coefficients = np.linalg.solve(gram, (past_future.T @ vectors).T).astype(np.float32)
     # One more than is kept, for an item may speak for itself most.
     ties = strongest_products(vectors, coefficients, config.neighbours + 1)
-    return ties if config.repeats else (ties - sparse.diags(ties.diagonal())).tocsr()
-
-
-def content_vectors(
-    snapshot: Snapshot, titles: TitlesSettings, values: ValuesSettings, values_weight: float
-) -> sparse.csr_matrix:
-    """Return the terms of each item's title and its values; shape (items, terms and values).
-
-    The squared lengths of the two parts are ``1 - values_weight`` and ``values_weight``, or 0 where there are none.
-    """
-    parts = [
-        title_vectors(snapshot.catalog["title"], titles) * (1 - values_weight) ** 0.5,
-        value_vectors(snapshot.catalog, snapshot.manifest.dimensions, values.largest_share) * values_weight**0.5,
-    ]
-    return sparse.hstack(parts, "csr")
+    return ties if config.repeats else without_diagonal(ties)
 
 
 def _described(vectors: sparse.csr_matrix, n: int, rng: Generator) -> Vectors:

@@ -10,8 +10,7 @@ from numpy.random import Generator
 from pydantic import Field, NonNegativeFloat, PositiveInt
 
 from features.snapshot import Snapshot
-from models.neighbours import NeighbourScorer, divided, kept, strongest, strongest_products
-from models.scorer import event_weights
+from models.neighbours import NeighbourScorer, divided, kept, strongest_products
 from models.successors import SuccessionSettings, succession, sums
 
 
@@ -61,5 +60,4 @@ class Walks(NeighbourScorer):
         ties = divided(arrivals, np.ones(graph.shape[0]), popularity**config.popularity_exponent)
         if not config.repeats:
             ties.setdiag(0)
-        weights = event_weights(snapshot.manifest.event_types, snapshot.manifest.settings.event_weights)
-        return cls(config, weights, **strongest(ties, config.neighbours))
+        return cls.of_ties(ties, snapshot, config)

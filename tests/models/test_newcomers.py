@@ -1,7 +1,6 @@
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 import pytest
 
 from features.snapshot import Snapshot
@@ -52,23 +51,6 @@ def test_the_like_of_what_usually_follows_suits_too(shop: Snapshot) -> None:
 
     assert fitted(shop).scores(tent, new_lamp, NOW)[0] > 0
     assert fitted(shop, following_weight=0.0).scores(tent, new_lamp, NOW)[0] == 0
-
-
-def test_an_item_added_later_is_found_without_learning_anew(shop: Snapshot, tmp_path: Path) -> None:
-    added = pl.DataFrame([{**shop.catalog.row(0, named=True), "item_id": "later", "title": "huge lamp"}])
-    added = added.with_columns(pl.Series("kind", [["lamp"]])).cast(dict(shop.catalog.schema))
-    catalog = pl.concat([shop.catalog, added])
-
-    longer = fitted(shop).extended(catalog, shop.manifest.dimensions)
-
-    history = shop.interactions.of(shop.users.index("u0"))
-    found = longer.candidates(history, 10, NOW).tolist()
-    assert set(found) == {len(shop.items), shop.items.index("new-lamp"), shop.items.index("new-tent")}
-    assert found[-1] == shop.items.index("new-tent")
-    again = longer.extended(catalog, shop.manifest.dimensions)
-    assert again.scores(history, np.array(found, np.int32), NOW).tolist() == pytest.approx(
-        longer.scores(history, np.array(found, np.int32), NOW).tolist()
-    )
 
 
 def test_the_service_ranks_new_items_by_a_recipe(shop: Snapshot, tmp_path: Path) -> None:
