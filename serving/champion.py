@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 import re
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
+from weakref import finalize
 
 from features.catalog import Catalog
 from features.database import open_database
@@ -25,10 +28,12 @@ from serving.visitors import Visitors
 
 log = logging.getLogger("attune")
 
+Reader = TypeVar("Reader", Catalog, SQLiteProfileStore)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Served:
-    """A bundle with what the database adds to it, read over a connection of its own.
+    """A bundle with what the database adds to it, read over connections of its own.
 
     Attributes:
         pipeline: Ranks; its ``catalog`` is that of this moment after ``refresh()``.
@@ -123,14 +128,21 @@ class Champion:
         if not re.fullmatch(r"[\w-]+", bundle_id):
             raise Corrupt(f"{self._layout.champion} holds {bundle_id[:80]!r}, not the id of a bundle. Promote again.")
         bundle = Bundle.load(self._layout.bundles / bundle_id)
-        database = open_database(self._layout.database, any_thread=True)
-        pipeline = Pipeline(bundle, self._recipes(), LiveCatalog(bundle, Catalog(self._layout, database)))
-        visitors = Visitors(bundle, SQLiteProfileStore(database))
+        catalog = self._reading(lambda database: Catalog(self._layout, database))
+        pipeline = Pipeline(bundle, self._recipes(), LiveCatalog(bundle, catalog))
+        visitors = Visitors(bundle, self._reading(SQLiteProfileStore))
         history = bundle.interactions.of(0) if bundle.interactions.n_users else bundle.history("")
         for recipe in pipeline.available():  # what is compiled or read on first use is so before the first request
             query = Query(history, self._now(bundle), recipe=recipe)
             pipeline.reasons(query, pipeline.rank(query))
         return Served(pipeline, visitors, Cards(pipeline.catalog))
+
+    def _reading(self, reader: Callable[[sqlite3.Connection], Reader]) -> Reader:
+        """Return a reader of the database whose connection ends with it: by itself a connection would stay open."""
+        database = open_database(self._layout.database, any_thread=True)
+        made = reader(database)
+        finalize(made, database.close)
+        return made
 
     def _refuse(self, error: AttuneError) -> None:
         self._problem = error
