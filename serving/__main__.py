@@ -11,7 +11,6 @@ from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from features.command_line import Var, console, run, write
 from features.errors import InvalidInput, NotFound, Unavailable
@@ -19,6 +18,10 @@ from features.layout import Layout
 from serving.servers import require_free, service_environment
 from serving.settings import ServingSettings
 from serving.supervisor import listening, supervise
+
+RecipesFile = Annotated[
+    Path | None, typer.Option(envvar="ATTUNE_RECIPES", help="File of recipes in place of the built-in ones.")
+]
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -66,9 +69,7 @@ def relearn_command(var: Var = Path("var")) -> None:
     """Work out anew, from the whole log, what came of every decision and what policies know by it."""
     from serving.decision_fold import rebuild
 
-    layout = Layout(var)
-    if not layout.database.is_file():
-        raise NotFound(f"There is no log in {var}. Give the service's folder with --var.")
+    layout = _logged(var)
     rebuild(layout)
     console.print(f"What came of decisions in {var} is made anew.")
 
@@ -77,13 +78,13 @@ def relearn_command(var: Var = Path("var")) -> None:
 def replay_command(
     ranking_id: Annotated[str, typer.Argument(help="As the answer named it.")],
     recipe: Annotated[str | None, typer.Option(help="A recipe to compare with the one that made the list.")] = None,
-    recipes: Annotated[
-        Path | None, typer.Option(envvar="ATTUNE_RECIPES", help="File of recipes in place of the built-in ones.")
-    ] = None,
+    recipes: RecipesFile = None,
     var: Var = Path("var"),
 ) -> None:
     """Make a logged ranking again, by its own recipe or by another one, and show what differs."""
-    from serving.recipes import BUILT_IN, Recipes  # here, for what they need takes a second that `start` has no use for
+    from rich.table import Table  # here, for what they need takes a second that `start` has no use for
+
+    from serving.recipes import BUILT_IN, Recipes
     from serving.replay import logged, recipes_in_force, replayed
 
     layout = Layout(var)
@@ -117,9 +118,7 @@ def off_policy_command(
     window_days: Annotated[float, typer.Option(help="How long after the ranking it may come.")] = 7.0,
     min_effective_sample_size: Annotated[float, typer.Option(help="Below it there is no answer.")] = 100.0,
     json_out: Annotated[Path | None, typer.Option("--json", help="Write the results here.")] = None,
-    recipes: Annotated[
-        Path | None, typer.Option(envvar="ATTUNE_RECIPES", help="File of recipes in place of the built-in ones.")
-    ] = None,
+    recipes: RecipesFile = None,
     var: Var = Path("var"),
 ) -> None:
     """Tell what another recipe or model would have earned at explored places; status 1 where the log cannot tell."""
@@ -130,9 +129,7 @@ def off_policy_command(
     from serving.recipes import BUILT_IN, Recipes
     from serving.replay import recipes_in_force
 
-    layout = Layout(var)
-    if not layout.database.is_file():
-        raise NotFound(f"There is no log in {var}. Give the service's folder with --var.")
+    layout = _logged(var)
     if other is None and model is None:
         raise InvalidInput("Say with --other which recipe to judge, or with --model which bundle, or both.")
     given = {"reward": reward, "window_days": window_days, "min_effective_sample_size": min_effective_sample_size}
@@ -153,6 +150,13 @@ def off_policy_command(
         write(json_out, report.as_json(found.analysis))
     if found.refusals:
         raise typer.Exit(1)
+
+
+def _logged(var: Path) -> Layout:
+    layout = Layout(var)
+    if not layout.database.is_file():
+        raise NotFound(f"There is no log in {var}. Give the service's folder with --var.")
+    return layout
 
 
 if __name__ == "__main__":
