@@ -75,7 +75,7 @@ app.add_middleware(CrossOrigin)
 app.mount("/static_content", StaticFiles(directory=str(distribution("bentoml").locate_file(pages.STATIC_CONTENT))))
 
 ROUTERS = tuple(
-    routes.router for routes in (rankings, recipes, events, decisions, items, profiles, segments, operation, pages)
+    routes.router for routes in (rankings, decisions, events, recipes, items, profiles, segments, operation, pages)
 )
 for router in ROUTERS:
     app.include_router(router)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 from zoneinfo import ZoneInfo
@@ -148,7 +149,7 @@ class Campaign(Settings):
         """The policy that chooses, or None where none does."""
         return None if self.choice in (RULES, AB) else policy_of(self.choice, self.policy, "policy")
 
-    @property
+    @cached_property
     def evidence_key(self) -> str:
         """What evidence belongs to: gathered under another goal or over another context it means something else."""
         return as_json({"context": list(self.context), "goal": self.goal.model_dump()})

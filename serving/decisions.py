@@ -50,6 +50,8 @@ def _shown(item_id: str) -> str | None:
 
 KINDS: Final[dict[str, type[Settings]]] = {CAMPAIGN: Campaign, EXPERIMENT: Experiment}
 _DAY: Final = timedelta(days=1)
+_LAST: Final = "SELECT (SELECT coalesce(max(number), 0) FROM definitions), (SELECT sequence FROM decision_fold)"
+"""The last definition, and the last event that policies have learned from."""
 
 
 class Decisions:
@@ -241,7 +243,7 @@ class Decisions:
         if data_version == self._data_version:
             return
         self._data_version = data_version
-        definition, watermark = self._definitions.last(), self._fold.watermark()
+        definition, watermark = self._reading.execute(_LAST).fetchone()
         if definition != self._last_definition:
             self._programme = Programme.of(self._definitions.held(tuple(KINDS)), self._global_holdout)
             self._last_definition = definition

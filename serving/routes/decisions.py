@@ -16,13 +16,13 @@ from serving.experiments import Experiment
 from serving.filters import Rules
 from serving.programme import CAMPAIGN, EXPERIMENT, Asked, Plan
 from serving.routes.parts import answered, assembly, serving
-from serving.routes.rankings import logged_answer
+from serving.routes.rankings import QuickRoute, logged_answer
 from serving.visitors import values_without_bundle
 from serving.wire import decisions as wire
 from serving.wire.messages import Id
 from serving.wire.rankings import RankingAnswer, RecommendRequest
 
-router = APIRouter()
+router = APIRouter(route_class=QuickRoute)
 
 Name = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$", description="Lower case, digits, - and _.")]
 
@@ -114,10 +114,12 @@ def _defined(definition: Definition) -> wire.DefinitionAnswer:
 
 def _answer(request: Request, body: wire.DecideRequest, plan: Plan) -> wire.DecisionAnswer:
     decision = plan.decision
-    passed = [
-        wire.PassedOver(campaign=one.campaign, experience=one.experience, reason=one.reason) for one in plan.passed_over
-    ]
-    not_chosen = passed if body.explain else None
+    not_chosen = None
+    if body.explain:
+        not_chosen = [
+            wire.PassedOver(campaign=one.campaign, experience=one.experience, reason=one.reason)
+            for one in plan.passed_over
+        ]
     if decision is None:
         return wire.DecisionAnswer(zone=body.zone, not_chosen=not_chosen)
     shown = None

@@ -23,13 +23,14 @@ from serving.wire.messages import Request as Body
 class QuickRoute(APIRoute):
     """Reads a body at once where it is as documented; what is not, FastAPI reads again, and says what is wrong.
 
-    The function of the route takes the request, and the body if there is one.
+    The function of the route takes the request, and the body if there is one; where its path holds names as well,
+    FastAPI reads.
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return what answers a request."""
         explained = super().get_route_handler()
-        if self.body_field is None:
+        if self.body_field is None or self.param_convertors:
             return explained
         answer: Callable[[Request, Body], Awaitable[Response]] = self.endpoint
         body_type = self.body_field.field_info.annotation
