@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 from pydantic import PositiveFloat, PositiveInt
 from scipy import sparse
-from scipy.sparse.linalg import svds
-from sklearn.decomposition import TruncatedSVD
-from sklearn.preprocessing import normalize
+from scipy.sparse.linalg import eigsh
 
 from features.snapshot import Snapshot
 from models.content import ContentSettings, content_vectors
@@ -73,8 +71,8 @@ class SpectralRegressionSettings(VectorRegressionSettings):
 class SpectralRegression(NeighbourScorer):
     """Scores an item by what followed items that were chosen in the company of the same others as the history's.
 
-    The vectors are the leading singular ones of the graph of what came after or before what, each tie divided by the
-    roots of the sums of its two items; for the regression see ``ties_between``.
+    The vectors are the eigenvectors, of the eigenvalues farthest from 0, of the graph of what came after or before
+    what, each tie divided by the roots of the sums of its two items; for the regression see ``ties_between``.
     """
 
     name: ClassVar[str] = "spectral"
@@ -108,8 +106,10 @@ def _described(vectors: sparse.csr_matrix, n: int, rng: Generator) -> Vectors:
     n = min(n, *(size - 1 for size in vectors.shape))
     if n < 1:
         return np.zeros((vectors.shape[0], 1), np.float32)
+    from sklearn.decomposition import TruncatedSVD  # here: what answers needs none of it, and it is large
+
     reduced = TruncatedSVD(n, n_iter=3, random_state=int(rng.integers(2**31))).fit_transform(vectors)
-    return normalize(reduced).astype(np.float32)
+    return _of_length_1(reduced)
 
 
 def _spectral(after: sparse.csr_matrix, n: int, rng: Generator) -> Vectors:
@@ -118,5 +118,11 @@ def _spectral(after: sparse.csr_matrix, n: int, rng: Generator) -> Vectors:
     if n < 1 or not graph.nnz:
         return np.zeros((graph.shape[0], 1), np.float32)
     root = np.sqrt(sums(graph)[0])
-    left, singular, _ = svds(divided(graph, root, root).astype(np.float64), n, v0=rng.random(graph.shape[0]))
-    return normalize(left * np.sqrt(np.maximum(singular, 0))).astype(np.float32)
+    values, vectors = eigsh(divided(graph, root, root).astype(np.float64), n, v0=rng.random(graph.shape[0]), rng=rng)
+    return _of_length_1(vectors * np.sqrt(np.abs(values)))
+
+
+def _of_length_1(vectors: NDArray[Any]) -> Vectors:
+    """Return ``vectors``, each divided by its length; 0 stays 0."""
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return (vectors / np.where(length > 0, length, 1)).astype(np.float32)

@@ -70,3 +70,16 @@ def test_where_nothing_followed_anything_nothing_is_alike(tmp_path: Path) -> Non
     found = SpectralRegression.fit(world, SpectralRegressionSettings(), np.random.default_rng(0))
 
     assert not len(found.indices)
+
+
+def test_the_same_seed_makes_the_same_ties_though_many_items_have_none(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    chosen = [event(f"u{n % 40}", f"i{rng.integers(60):02}", float(days)) for n, days in enumerate(range(400, 0, -1))]
+    world = snapshot(tmp_path, chosen, [item(f"never{n}") for n in range(20)])
+
+    first, second = (
+        SpectralRegression.fit(world, SpectralRegressionSettings(), np.random.default_rng(1)) for _ in "ab"
+    )
+
+    np.testing.assert_array_equal(first.indices, second.indices)
+    np.testing.assert_array_equal(first.strength, second.strength)
