@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from implicit.cpu.als import AlternatingLeastSquares
 from numpy.random import Generator
 from numpy.typing import NDArray
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
@@ -81,6 +80,8 @@ class ALS(Scorer):
         if not len(items):
             none = np.zeros((0, config.factors), dtype=np.float32)
             return cls(config, weights, items, none, place, none.T @ none)
+        from implicit.cpu.als import AlternatingLeastSquares  # here: what answers needs none of it, and it is large
+
         model = AlternatingLeastSquares(
             factors=config.factors,
             regularization=config.regularization,

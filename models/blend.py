@@ -6,9 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
-import lightgbm
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
@@ -19,6 +18,9 @@ from features.interactions import History, IntArray
 from features.settings import Settings
 from models.scorer import Arrays, Features, Reason, Scorer, Scores, best_first
 from models.trees import Trees
+
+if TYPE_CHECKING:
+    import lightgbm
 
 BASE = "base"
 """Name of the part of a score that is the same for every item."""
@@ -118,6 +120,8 @@ class Blend(Scorer):
         }
         names = [name.replace(":", " ") for name in column_names(parts)]
         lists = list_lengths if config.objective == "lambdarank" else None
+        import lightgbm  # here: what answers needs none of it but to explain, and it is large
+
         data = lightgbm.Dataset(columns, bought, group=lists, feature_name=names)
         text = lightgbm.train(parameters, data, config.trees).model_to_string()
         return cls(config, parts, np.frombuffer(text.encode(), dtype=np.uint8))
@@ -204,6 +208,8 @@ class Blend(Scorer):
 
     @cached_property
     def _booster(self) -> lightgbm.Booster:
+        import lightgbm
+
         return lightgbm.Booster(model_str=self.model.tobytes().decode())
 
 

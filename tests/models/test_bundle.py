@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -172,3 +174,11 @@ def test_every_scorer_is_listed_under_its_own_name_and_says_which_class_configur
     scorer = scorer_class(name)
     assert scorer.name == name
     assert issubclass(settings_class(scorer), Settings)
+
+
+def test_what_only_fits_and_explains_is_not_loaded_to_answer() -> None:
+    script = "import sys; from models.bundle import *; [scorer_class(name) for name in SCORERS]; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True
+    )
+    assert {"implicit", "lightgbm", "pandas", "scipy.stats", "sklearn"} & set(done.stdout.split()) == set()
