@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Final, Self
 
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from scipy import sparse
+from scipy.linalg import solve
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from features.interactions import History, IntArray
 from features.settings import Settings
 from features.snapshot import Snapshot
-from models.scorer import Reason, Scorer, Scores, best_first, event_weights, interaction_weights
+from models.scorer import Features, Reason, Scorer, Scores, best_first, event_weights, interaction_weights
 
 FloatArray = NDArray[np.float32]
+LEAST_USUAL: Final = 0.01
+"""A history of items without vectors has no usual score; it is taken to be this one."""
 
 
 class ALSSettings(Settings):
@@ -54,6 +57,7 @@ class ALS(Scorer):
     """
 
     name: ClassVar[str] = "als"
+    feature_names: ClassVar[tuple[str, ...]] = ("score", "score_per_known")
 
     config: ALSSettings
     event_weights: FloatArray
@@ -103,6 +107,12 @@ class ALS(Scorer):
             else np.zeros(len(items), np.float32)
         )
 
+    def features(self, history: History, items: IntArray, now: datetime) -> Features:
+        """Return the score, and how it compares with the mean score of the items of the history."""
+        scores, known = self.scores(history, items, now), self.scores(history, history.item, now)
+        usual = max(float(known.mean()) if len(known) else 0.0, LEAST_USUAL)
+        return np.column_stack([scores, scores / np.float32(usual)])
+
     def candidates(self, history: History, n: int, now: datetime) -> IntArray:
         """Return the ``n`` items with the largest inner products."""
         return best_first(self.items, self.vectors @ self._user(history, now), n)
@@ -114,6 +124,14 @@ class ALS(Scorer):
         return Reason("similar_people", "Chosen by people with a similar history.")
 
     def _user(self, history: History, now: datetime) -> FloatArray:
+        # Candidates and columns are asked for one after the other: what was found last for this very history is kept.
+        latest = self.__dict__.get("_latest")
+        if latest is None or latest[0] is not history or latest[1] != now:
+            latest = self.__dict__["_latest"] = (history, now, self._solved(history, now))
+        vector: FloatArray = latest[2]
+        return vector
+
+    def _solved(self, history: History, now: datetime) -> FloatArray:
         weight = interaction_weights(history, self.event_weights, self.config.half_life_days, now)
         chosen, at = np.unique(self.place[history.item], return_inverse=True)
         confidence = _confidence(np.bincount(at, weight, minlength=len(chosen)), self.config.alpha)
@@ -121,7 +139,7 @@ class ALS(Scorer):
         vectors, confidence = self.vectors[chosen[known]], confidence[known]
         left = self.gram + self.config.regularization * np.eye(len(self.gram), dtype=np.float32)
         left = left + (vectors.T * (confidence - 1)) @ vectors
-        return np.linalg.solve(left, vectors.T @ confidence).astype(np.float32)
+        return np.asarray(solve(left, vectors.T @ confidence, assume_a="pos", check_finite=False), dtype=np.float32)
 
 
 def _confidence(weight: NDArray[Any], alpha: float) -> FloatArray:

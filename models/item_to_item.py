@@ -62,7 +62,7 @@ class ItemToItem(Scorer):
     """
 
     name: ClassVar[str] = "item-to-item"
-    feature_names: ClassVar[tuple[str, ...]] = ("score", "score_of_latest")
+    feature_names: ClassVar[tuple[str, ...]] = ("score", "score_of_latest", "share_of_best")
 
     config: ItemToItemSettings
     event_weights: FloatArray
@@ -94,15 +94,21 @@ class ItemToItem(Scorer):
         return self._all(history, now)[items]
 
     def features(self, history: History, items: IntArray, now: datetime) -> Features:
-        """Return the score, and what it would be for the latest interactions alone."""
+        """Return the score, what it would be for the latest interactions alone, and its share of the best of any."""
         latest = history[max(0, len(history) - self.config.latest) :]
-        return np.column_stack([self.scores(history, items, now), self.scores(latest, items, now)])
+        strength = self._all(history, now)
+        best = max(strength.max(initial=0), np.finfo(np.float32).tiny)
+        return np.column_stack([strength[items], self.scores(latest, items, now), strength[items] / best])
 
     def candidates(self, history: History, n: int, now: datetime) -> IntArray:
         """Return the ``n`` items that go best with the history."""
+        return best_first(*self.tied(history, now), n)
+
+    def tied(self, history: History, now: datetime) -> tuple[IntArray, Scores]:
+        """Return the items that score above 0, and their scores."""
         strength = self._all(history, now)
         items = np.flatnonzero(strength > 0).astype(np.int32)
-        return best_first(items, strength[items], n)
+        return items, strength[items]
 
     def reason(self, history: History, item: int, now: datetime) -> Reason | None:
         """Return the items of the history that ``item`` goes with."""

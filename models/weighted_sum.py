@@ -15,6 +15,7 @@ from scipy.optimize import minimize
 
 from features.interactions import History, IntArray
 from features.settings import Settings
+from models.item_to_item import ItemToItem
 from models.neighbours import PLACES, NeighbourScorer
 from models.own_frequency import OwnFrequency
 from models.popularity import Popularity
@@ -26,7 +27,14 @@ EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 RIDGE: Final = 1e-3
 """How strongly weights are drawn towards 0."""
 
+POOL: Final = 600
+"""So many of the best by the other parts are scored by those that must look at items one by one."""
+
 _NO_ITEMS: Final = np.zeros(0, np.int32)
+Table = NeighbourScorer | ItemToItem | SimilarHistories | OwnFrequency
+"""What knows by looking up which items it scores above 0."""
+
+_Total = tuple[Scores, IntArray, IntArray]
 
 
 class WeightedSumSettings(Settings):
@@ -44,7 +52,9 @@ class WeightedSumSettings(Settings):
 class WeightedSum(Scorer):
     """Scores an item by the weighted sum of the square roots of its shares of the best score of each part.
 
-    The root lets an item that several parts know a little come before one that a single part knows well.
+    The root lets an item that several parts know a little come before one that a single part knows well. Parts that
+    look items up, in tables or in the history, say what they know of the whole catalog; the others are asked for the
+    ``POOL`` items alone for which these speak most, and give the best of those their whole weight.
 
     Attributes:
         parts: The scorers that are added up, by name.
@@ -62,26 +72,29 @@ class WeightedSum(Scorer):
 
     def contributions(self, history: History, items: IntArray, now: datetime) -> dict[str, Scores]:
         """Return what each part adds."""
+        pool = self._total(history, now)[2]
         return {
-            name: np.float32(weight) * shares(self.parts[name], history, self._items, now)[items]
+            name: np.float32(weight) * self._spread(pool, shares(self.parts[name], history, pool, now))[items]
+            if name in self._singly
+            else np.float32(weight) * shares(self.parts[name], history, self._items, now)[items]
             for name, weight in self.config.weights.items()
         }
 
     def features(self, history: History, items: IntArray, now: datetime) -> Features:
         """Return the score, its share of the best score of any item, and how many items score higher."""
-        total, pool = self._total(history, now)
-        scores, best = total[items], self._best(total, pool, PLACES)[1][::-1]
+        total, changed, _ = self._total(history, now)
+        scores, best = total[items], self._best(total, changed, PLACES)[1][::-1]
         place = np.where(scores > 0, len(best) - np.searchsorted(best, scores, side="right"), PLACES)
         return np.column_stack([scores, scores / (best[-1] if len(best) else 1), place]).astype(np.float32)
 
     def candidates(self, history: History, n: int, now: datetime) -> IntArray:
         """Return the ``n`` items of the largest sums."""
-        total, changed = self._total(history, now)
+        total, changed, _ = self._total(history, now)
         if not self.config.repeats:
             total = total.copy()
             total[history.item] = 0
             # What takes the place of these has to be looked at as well.
-            changed = None if changed is None else np.concatenate([changed, history.item])
+            changed = np.concatenate([changed, history.item])
         return self._best(total, changed, n)[0]
 
     def reason(self, history: History, item: int, now: datetime) -> Reason | None:
@@ -102,43 +115,57 @@ class WeightedSum(Scorer):
         config = WeightedSumSettings.model_validate(config)
         return cls(config, {name: parts[name] for name in config.weights})
 
-    def _total(self, history: History, now: datetime) -> tuple[Scores, IntArray | None]:
-        """Return the sum for every item, and the items for which it is not ``_same``; None where that may be all."""
+    def _total(self, history: History, now: datetime) -> _Total:
+        """Return the sum for every item, the items for which it is not ``_same``, and those that are scored singly."""
         # Candidates and columns are asked for one after the other: what was found last for this very history is kept.
         latest = self.__dict__.get("_latest")
         if latest is None or latest[0] is not history or latest[1] != now:
             latest = self.__dict__["_latest"] = (history, now, self._added_up(history, now))
-        found: tuple[Scores, IntArray | None] = latest[2]
+        found: _Total = latest[2]
         return found
 
-    def _added_up(self, history: History, now: datetime) -> tuple[Scores, IntArray | None]:
-        total = self._same[0].copy()
-        tied, whole = [_NO_ITEMS], False
-        for name, weight in self.config.weights.items():
-            part = self.parts[name]
-            if isinstance(part, NeighbourScorer | SimilarHistories | OwnFrequency):
-                items, scores = part.tied(history, now)
-                total[items] += np.float32(weight) * np.sqrt(scores / scores.max(initial=0))
-                tied.append(items)
-            elif not isinstance(part, Popularity):
-                total += np.float32(weight) * shares(part, history, self._items, now)
-                whole = True
-        return total, None if whole else np.concatenate(tied)
+    def _added_up(self, history: History, now: datetime) -> _Total:
+        total, weights = self._same[0].copy(), self.config.weights
+        tied = [_NO_ITEMS]
+        for name, part in self._tables.items():
+            items, scores = part.tied(history, now)
+            total[items] += np.float32(weights[name]) * np.sqrt(scores / scores.max(initial=0))
+            tied.append(items)
+        changed, pool = np.concatenate(tied), _NO_ITEMS
+        if self._singly:
+            knows_all = len(self._singly) < len(self.parts)
+            pool = self._best(total, changed, POOL)[0] if knows_all else self._items
+            if not self.config.repeats:
+                pool = pool[~np.isin(pool, history.item)]
+            for name, single in self._singly.items():
+                total[pool] += np.float32(weights[name]) * shares(single, history, pool, now)
+        return total, np.concatenate([changed, pool]), pool
 
-    def _best(self, total: Scores, changed: IntArray | None, n: int) -> tuple[IntArray, Scores]:
+    @cached_property
+    def _tables(self) -> dict[str, Table]:
+        return {name: part for name, part in self.parts.items() if isinstance(part, Table)}
+
+    @cached_property
+    def _singly(self) -> dict[str, Scorer]:
+        """The parts that look at items one by one."""
+        return {name: part for name, part in self.parts.items() if is_single(part)}
+
+    def _spread(self, items: IntArray, scores: Scores) -> Scores:
+        every = np.zeros(self.config.n_items, np.float32)
+        every[items] = scores
+        return every
+
+    def _best(self, total: Scores, changed: IntArray, n: int) -> tuple[IntArray, Scores]:
         """Return the at most ``n`` items of the largest sums, and these; ``total`` and ``changed`` as ``_total`` does.
 
         Of what did not change only the ``n`` items that were best can be among them.
         """
-        if changed is None:
-            pool = self._items
-        else:
-            is_changed = np.zeros(len(total), np.bool_)
-            is_changed[changed] = True
-            order = self._same[1]
-            unchanged = order[: n + len(changed)]
-            is_changed[unchanged[~is_changed[unchanged]][:n]] = True
-            pool = np.flatnonzero(is_changed).astype(np.int32)
+        is_changed = np.zeros(len(total), np.bool_)
+        is_changed[changed] = True
+        order = self._same[1]
+        unchanged = order[: n + len(changed)]
+        is_changed[unchanged[~is_changed[unchanged]][:n]] = True
+        pool = np.flatnonzero(is_changed).astype(np.int32)
         best = best_first(pool, total[pool], n)
         return best, total[best]
 
@@ -155,6 +182,11 @@ class WeightedSum(Scorer):
     @cached_property
     def _items(self) -> IntArray:
         return np.arange(self.config.n_items, dtype=np.int32)
+
+
+def is_single(part: Scorer) -> bool:
+    """Return whether ``part`` looks at items one by one, so that it is not asked for all of them."""
+    return not isinstance(part, Table | Popularity)
 
 
 def shares(part: Scorer, history: History, items: IntArray, now: datetime) -> Scores:

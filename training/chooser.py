@@ -17,6 +17,7 @@ from features.interactions import IntArray
 from features.settings import Settings
 from features.snapshot import Snapshot
 from models.affinity import Affinity, AffinitySettings
+from models.als import ALS, ALSSettings
 from models.analogies import Analogies, AnalogiesSettings
 from models.blend import BlendSettings
 from models.buy_again import BuyAgain, BuyAgainSettings
@@ -167,6 +168,17 @@ def _item_to_item(trial: BaseTrial, data: Data) -> Settings:
     )
 
 
+def _als(trial: BaseTrial, data: Data) -> Settings:
+    return ALSSettings(
+        half_life_days=36_500,
+        factors=trial.suggest_int("factors", 64, 256, log=True),
+        regularization=trial.suggest_float("regularization", 0.1, 50.0, log=True),
+        alpha=trial.suggest_float("alpha", 2.0, 50.0, log=True),
+        iterations=8,
+        least_users=1,
+    )
+
+
 def _similar_histories(trial: BaseTrial, data: Data) -> Settings:
     order: dict[str, Any] = {"step_decay": 1.0, "distance_decay": 1.0, "backward": 1.0, "interactions": 1000}
     if data.ordered:
@@ -290,6 +302,9 @@ PARTS: Final[dict[str, Part]] = {
         _item_to_item,
         {"own_exponent": 0.5, "neighbour_exponent": 0.3, "length_exponent": 0.8},
         lambda data: not data.ordered,
+    ),
+    ALS.name: Part(
+        ALS.fit, _als, {"factors": 192, "regularization": 5.0, "alpha": 13.0}, lambda data: not data.ordered
     ),
     Walks.name: Part(Walks.fit, _walks, _WALKS, lambda data: data.ordered),
     SimilarHistories.name: Part(SimilarHistories.fit, _similar_histories, _SIMILAR_HISTORIES),

@@ -15,7 +15,7 @@ from evaluation.ranking_metrics import Judged
 from features.interactions import IntArray
 from models.blend import column_names, columns_of, proposed
 from models.scorer import Features, Scorer, Scores
-from models.weighted_sum import conditional_logit, shares
+from models.weighted_sum import conditional_logit, is_single, shares
 from training.datasets import Questions
 
 FEWEST_QUESTIONS: Final = 500
@@ -106,7 +106,11 @@ def sum_of(
     right: list[NDArray[np.bool_]] = [np.zeros(0, np.bool_)]
     for number, items, found in _candidates(parts, counts, questions, repeats):
         history, now = questions.histories.of(number), questions.asked_at(number)
-        columns.append(np.column_stack([shares(part, history, every, now)[items] for part in parts.values()]))
+        told = [
+            shares(part, history, items, now) if is_single(part) else shares(part, history, every, now)[items]
+            for part in parts.values()
+        ]
+        columns.append(np.column_stack(told))
         right.append(found)
     lessons = _lessons(columns, right, questions).telling()
     if not len(lessons.right):
