@@ -13,6 +13,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from pydantic import PositiveFloat
 
+from features.compiled import DOUBLE, INTS, LONG, LONGS
 from features.interactions import History, IntArray
 from features.settings import Settings
 from features.snapshot import Snapshot
@@ -87,7 +88,7 @@ class Demand(Scorer):
         return np.arange(len(self.indptr) - 1, dtype=np.int32)
 
 
-@njit(cache=True)
+@njit((LONGS, LONGS, INTS, LONG, DOUBLE), cache=True)
 def _columns(indptr, timestamp_s, items, now_s, window_s):  # type: ignore[no-untyped-def]
     columns = np.empty((len(items), 6), np.float32)
     for row in range(len(items)):

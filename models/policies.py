@@ -9,6 +9,7 @@ much and leaves the propensity exact.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -85,7 +86,7 @@ class Policy(Protocol):
         """
 
 
-class _Policy:
+class _Policy(ABC):
     """What the policies below share: their settings, the checks of what they are given, evidence over contexts."""
 
     name: ClassVar[str]
@@ -108,8 +109,9 @@ class _Policy:
     def evidence(self, arm: str, reward: float, context: ArrayLike = (), count: float = 1.0) -> Evidence:
         return Evidence({arm: ArmEvidence.of(reward, context, count)})
 
+    @abstractmethod
     def _preferred(self, evidence: Evidence, arms: Sequence[str], x: Floats, worth: Floats) -> Floats:
-        raise NotImplementedError
+        """Return the probability of each of ``arms`` before any uniform share; ``x`` are the ``regressors``."""
 
 
 class _Learning(_Policy):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar, Final, Self
+from typing import ClassVar, Self
 
 import numpy as np
 from numba import njit
@@ -16,6 +16,7 @@ from features.compiled import DOUBLE, FLOATS, INTS, LONG, LONGS
 from features.interactions import History, IntArray
 from features.settings import Settings
 from features.snapshot import Snapshot
+from models.neighbours import PLACES
 from models.scorer import (
     DAY_S,
     Features,
@@ -26,9 +27,6 @@ from models.scorer import (
     event_weights,
     interaction_weights,
 )
-
-PLACES: Final = 200
-"""Places counted from the best; all items beyond them share this one."""
 
 
 class SimilarHistoriesSettings(Settings):
