@@ -17,14 +17,11 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from features import erasure, profile_job
 from features.catalog import Catalog
 from features.command_line import Var, console, run
-from features.engine import EngineSettings
 from features.errors import InvalidInput, Unavailable
 from features.event_log import EventLog
 from features.importing import Counts, import_events, import_items
 from features.layout import Layout
 from features.mapping import BUILT_IN, Mappings, with_options
-from features.snapshot import SnapshotSettings
-from features.snapshot_job import build
 from features.source import open_source
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False)
@@ -150,6 +147,10 @@ def build_command(
     var: Var = DEFAULT_VAR,
 ) -> None:
     """Make a snapshot of the log: matrices, features of items and users, affinities."""
+    from features.engine import EngineSettings  # here: Ibis takes a second to import, and an import needs none of it
+    from features.snapshot import SnapshotSettings
+    from features.snapshot_job import build
+
     try:
         moment = None if as_of is None else datetime.fromisoformat(as_of)
     except ValueError:

@@ -152,14 +152,17 @@ class EventLog:
                     writer.write_table(table.cast(NUMBERED))
             live_until = self._last_sequence()
             known = self.tables(folder)
-            engine.execute("CREATE TABLE arrivals AS " + _ARRIVALS, [str(staged)])
+            engine.read_parquet(str(staged)).create_view("staged")
+            engine.execute(_CONTENTS)
+            engine.execute(_ARRIVALS)
+            engine.execute(_REPEATED)
             _mark_known(engine, known, folder)
             counts = "SELECT count(*), count(DISTINCT row), count(*) FILTER (is_new) FROM arrivals"
             ((total, rows, new),) = engine.execute(counts).fetchall()
             if rows != total:
                 raise ValueError(f"{total} rows carry only {rows} different numbers; each must have its own.")
-            conflicts = engine.sql(_CONFLICTS, params=[str(staged)]).to_arrow_table().cast(NUMBERED)
-            files = self._write_days(engine.sql(_NEW, params=[str(staged)]).to_arrow_reader(BATCH_ROWS))
+            conflicts = engine.sql(_CONFLICTS).to_arrow_table().cast(NUMBERED)
+            files = self._write_days(engine.sql(_NEW).to_arrow_reader(BATCH_ROWS))
             with transaction(self._database):
                 # what has arrived live in the meantime under the same ids is the repetition
                 late = self._database.execute("SELECT event_id FROM events WHERE sequence > ?", [live_until])
@@ -380,26 +383,46 @@ _REPETITIVE: Final = [name for name in SCHEMA.names if name not in ("event_id", 
 _CONTENT: Final = """md5(concat_ws(chr(31), event_type, user_id, coalesce(item_id, ''), epoch_us(timestamp), quantity,
     coalesce(value::VARCHAR, ''), coalesce(session_id, ''), coalesce(ranking_id, ''), context,
     'decision_id=' || decision_id, 'same_as=' || same_as))"""
-_ARRIVALS: Final = f"""
-    WITH contents AS (
-        SELECT row, event_id, {_CONTENT} AS content FROM read_parquet(?)
-    ), identified AS (
-        SELECT row, content, coalesce(event_id, CASE occurrence WHEN 1 THEN content ELSE md5(content || occurrence) END)
-            AS event_id
-        FROM (SELECT *, row_number() OVER (PARTITION BY event_id, content ORDER BY row) AS occurrence FROM contents)
-    )
-    SELECT row, event_id, content, is_first AS is_new,
-        NOT is_first AND content <> first_content AS is_conflict
-    FROM (SELECT *, row = min(row) OVER same AS is_first, arg_min(content, row) OVER same AS first_content
-        FROM identified WINDOW same AS (PARTITION BY event_id))
+# The content is worked out only where it decides: of rows without an id, and of ids that occur again. It goes to a table
+# first, since DuckDB 2.0.0 reads wrong values of a column without a dictionary where a filter asks it to be null.
+_CONTENTS: Final = f"""
+    CREATE TABLE contents AS
+    SELECT row, event_id, CASE WHEN event_id IS NULL THEN {_CONTENT} END AS content FROM staged
+"""
+_ARRIVALS: Final = """
+    CREATE TABLE arrivals AS
+    SELECT row, event_id, true AS is_new, false AS is_conflict FROM contents WHERE content IS NULL
+    UNION ALL
+    SELECT row, CASE occurrence WHEN 1 THEN content ELSE md5(content || occurrence) END, true, false
+    FROM (SELECT row, content, row_number() OVER (PARTITION BY content ORDER BY row) AS occurrence
+        FROM contents WHERE content IS NOT NULL)
+"""
+_REPEATED: Final = f"""
+    UPDATE arrivals SET is_new = false, is_conflict = differs
+    FROM (SELECT row, row = min(row) OVER same AS is_first, content <> arg_min(content, row) OVER same AS differs
+        FROM (SELECT row, again.event_id, {_CONTENT} AS content
+            FROM staged JOIN (SELECT row, event_id FROM arrivals
+                SEMI JOIN (SELECT event_id FROM arrivals GROUP BY event_id HAVING count(*) > 1) USING (event_id))
+                AS again USING (row))
+        WINDOW same AS (PARTITION BY event_id)) AS compared
+    WHERE compared.row = arrivals.row AND NOT is_first
+"""
+_KNOWN: Final = f"""
+    UPDATE arrivals SET is_new = false, is_conflict = differs
+    FROM (SELECT row, {_CONTENT} <> held_content AS differs
+        FROM staged JOIN (SELECT row, held_content
+            FROM arrivals JOIN (SELECT event_id, {_CONTENT} AS held_content
+                FROM read_parquet(?, hive_partitioning = false, union_by_name = true)) USING (event_id))
+            USING (row)) AS compared
+    WHERE compared.row = arrivals.row
 """
 _CONFLICTS: Final = """
     SELECT staged.* REPLACE (arrivals.event_id AS event_id)
-    FROM read_parquet(?) AS staged JOIN arrivals USING (row) WHERE is_conflict ORDER BY row
+    FROM staged JOIN arrivals USING (row) WHERE is_conflict ORDER BY row
 """
 _NEW: Final = f"""
     SELECT {", ".join("arrivals.event_id" if name == "event_id" else name for name in SCHEMA.names)}
-    FROM read_parquet(?) AS staged JOIN arrivals USING (row) WHERE is_new ORDER BY timestamp, arrivals.event_id
+    FROM staged JOIN arrivals USING (row) WHERE is_new ORDER BY timestamp, arrivals.event_id
 """
 
 
@@ -409,15 +432,7 @@ def _mark_known(engine: duckdb.DuckDBPyConnection, known: list[Path], folder: Pa
         return
     all_columns = folder / "columns.parquet"  # files of earlier versions may lack some
     pq.write_table(SCHEMA.empty_table(), all_columns)
-    paths = [str(path) for path in (all_columns, *known)]
-    engine.execute(
-        f"""UPDATE arrivals SET is_new = false, is_conflict = arrivals.content <> held.content
-        FROM (SELECT event_id, {_CONTENT} AS content
-            FROM read_parquet(?, hive_partitioning = false, union_by_name = true)
-            SEMI JOIN arrivals USING (event_id)) AS held
-        WHERE held.event_id = arrivals.event_id""",
-        [paths],
-    )
+    engine.execute(_KNOWN, [[str(path) for path in (all_columns, *known)]])
 
 
 def _duckdb(folder: Path) -> duckdb.DuckDBPyConnection:
