@@ -26,6 +26,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from features.errors import AttuneError, Busy
 from serving.assembly import Assembly
 from serving.front import Front
+from serving.quick import Quick
 from serving.routes import decisions, events, items, operation, pages, profiles, rankings, recipes, segments
 from serving.wire.messages import ProblemAnswer, problem
 
@@ -51,6 +52,7 @@ app = FastAPI(
     docs_url=None,
     redoc_url=None,
     max_body_size=MAX_BODY_BYTES,
+    telemetry={"tracing": False, "metrics": False, "logs": False},  # `Front` counts requests
     responses={status: {"model": ProblemAnswer} for status in ("4XX", "503")},
 )
 
@@ -59,19 +61,21 @@ class CrossOrigin:
     """Lets pages of other sites in, those that the settings name; they are known only once the service has started."""
 
     def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+        self._app = self._for_origins = app
+        self._origins: list[str] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, with the headers that its page needs to read the answer."""
-        origins = scope["app"].state.cors_origins if scope["type"] == "http" else []
-        if not origins:
-            await self.app(scope, receive, send)
-            return
-        cors = CORSMiddleware(self.app, origins, allow_methods=["*"], allow_headers=["*"], max_age=86_400)
-        await cors(scope, receive, send)
+        origins = self._origins if scope["type"] != "http" else scope["app"].state.cors_origins
+        if origins != self._origins:
+            self._origins, self._for_origins = origins, self._app
+            if origins:
+                self._for_origins = CORSMiddleware(
+                    self._app, origins, allow_methods=["*"], allow_headers=["*"], max_age=86_400
+                )
+        await self._for_origins(scope, receive, send)
 
 
-app.add_middleware(CrossOrigin)
 app.mount("/static_content", StaticFiles(directory=str(distribution("bentoml").locate_file(pages.STATIC_CONTENT))))
 
 ROUTERS = tuple(
@@ -87,6 +91,10 @@ async def refused(_: Request, error: AttuneError) -> JSONResponse:
     code = re.sub(r"(?<!^)(?=[A-Z])", "_", type(error).__name__).lower()
     headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, Busy) else None
     return JSONResponse(problem(code, str(error), getattr(error, "field", None) or None), error.status, headers)
+
+
+app.add_middleware(Quick, routes=[*rankings.router.routes, *decisions.router.routes], refused=refused)
+app.add_middleware(CrossOrigin)
 
 
 @app.exception_handler(RequestValidationError)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from time import perf_counter
 from typing import Final
 
@@ -58,4 +59,9 @@ class Front:
             await self._app(scope, receive, noting)
         finally:
             route = getattr(scope.get("route"), "path", "")
-            SECONDS.labels(route, status).observe(perf_counter() - begun)
+            _seconds(route, status).observe(perf_counter() - begun)
+
+
+@cache
+def _seconds(route: str, status: int) -> Histogram:
+    return SECONDS.labels(route, status)

@@ -16,13 +16,13 @@ from serving.experiments import Experiment
 from serving.filters import Rules
 from serving.programme import CAMPAIGN, EXPERIMENT, Asked, Plan
 from serving.routes.parts import answered, assembly, serving
-from serving.routes.rankings import QuickRoute, logged_answer
+from serving.routes.rankings import logged_answer
 from serving.visitors import values_without_bundle
 from serving.wire import decisions as wire
 from serving.wire.messages import Id
 from serving.wire.rankings import RankingAnswer, RecommendRequest
 
-router = APIRouter(route_class=QuickRoute)
+router = APIRouter()
 
 Name = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$", description="Lower case, digits, - and _.")]
 

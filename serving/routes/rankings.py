@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from typing import Any
+from collections.abc import Iterable
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
-from fastapi.routing import APIRoute
-from pydantic import TypeAdapter, ValidationError
 
 from serving.answers import rankings as answers
 from serving.assembly import Assembly
@@ -19,38 +16,7 @@ from serving.wire import rankings as wire
 from serving.wire.messages import Id
 from serving.wire.messages import Request as Body
 
-
-class QuickRoute(APIRoute):
-    """Reads a body at once where it is as documented; what is not, FastAPI reads again, and says what is wrong.
-
-    The function of the route takes the request, and the body if there is one; where its path holds names as well,
-    FastAPI reads.
-    """
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return what answers a request."""
-        explained = super().get_route_handler()
-        if self.body_field is None or self.param_convertors:
-            return explained
-        answer: Callable[[Request, Body], Awaitable[Response]] = self.endpoint
-        body_type = self.body_field.field_info.annotation
-        assert body_type is not None
-        read: Callable[[bytes], Body] = TypeAdapter(body_type).validate_json
-
-        async def quick(request: Request) -> Response:
-            if request.headers.get("content-type") != "application/json":
-                return await explained(request)
-            sent = await request.body()
-            try:
-                body = read(sent)
-            except ValidationError:
-                return await explained(request)
-            return await answer(request, body)
-
-        return quick
-
-
-router = APIRouter(route_class=QuickRoute)
+router = APIRouter()
 
 
 def logged_answer(
