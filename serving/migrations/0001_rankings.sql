@@ -20,10 +20,11 @@ CREATE TABLE rankings (
 
 CREATE INDEX rankings_of_user ON rankings (user_id);
 
+-- In order of arrival: in order of the hash, each new one would change pages of its own.
 CREATE TABLE histories (
     hash BLOB PRIMARY KEY,
     history BLOB NOT NULL
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 CREATE TABLE recipe_versions (
     recipe_version TEXT PRIMARY KEY,
