@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 from serving.live_catalog import LiveCatalog
 
@@ -25,7 +25,7 @@ class Cards:
     def __init__(self, catalog: LiveCatalog) -> None:
         self._catalog = catalog
         self._version = catalog.version
-        # One chunk of the few columns: gathering from a table as it is read from a file goes through all of it.
+        # One chunk: a table as it is read from a file has many, and looks through them for each row.
         self._shown = catalog.rows(None).select("item_id", *SHOWN).rechunk()
         self._changed: set[int] = set()
         self._cards: dict[int, Card] = {}
@@ -39,15 +39,12 @@ class Cards:
             if len(self._cards) + len(missing) > CARDS_KEPT:
                 self._cards.clear()
                 missing = list(items)
-            for item, row in zip(missing, self._rows(missing), strict=True):
+            for item in missing:
+                # Of these few columns, a row by itself is there sooner than a table of even one row.
+                row = self._catalog.row(item) if item in self._changed else self._shown.row(item, named=True)
                 known = {name: row[name] for name in ("item_id", *SHOWN) if row[name] is not None}
                 self._cards[item] = Card(row["item_id"], json.dumps(known, ensure_ascii=False)[1:-1])
         return [self._cards[item] for item in items]
-
-    def _rows(self, items: list[int]) -> Sequence[Mapping[str, Any]]:
-        if self._changed.isdisjoint(items):
-            return self._shown[items].rows(named=True)
-        return [self._catalog.row(item) for item in items]
 
     def _forget_changed(self) -> None:
         changed = self._catalog.changed_since(self._version)

@@ -16,6 +16,8 @@ Doubles = NDArray[np.float64]
 CALL: Final = 2**32
 LAST_CALL: Final = 2**62
 ITEM: Final = CALL - 1
+IN_A_LINE: Final = 16
+"""So many numbers of 32 bits come from memory together."""
 _SLOTS = types.Array(types.int32, 1, "C")
 _ITEMS = types.Array(types.int32, 1, "C")
 _COLUMN = types.Array(types.float64, 1, "C")
@@ -190,6 +192,13 @@ def _of_item(table, call, item):  # type: ignore[no-untyped-def]
 def _tie(table, call, slots, anchors, weight, indptr, indices, strength):  # type: ignore[no-untyped-def]
     """Return how many items have gained something, in order of their ``slots``; len(slots) where there is no room."""
     gained = table.view(np.float64)
+    # The rows are far apart in memory: fetched before they are needed, they come many at a time.
+    bits = strength.view(np.int32)
+    fetched = np.int32(0)
+    for k in range(len(anchors)):
+        for at in range(indptr[anchors[k]], indptr[anchors[k] + 1], IN_A_LINE):
+            fetched ^= indices[at] ^ bits[at]
+    slots[-1] = fetched  # into the place that is always free, or the compiler would leave the reading out
     n = 0
     for k in range(len(anchors)):
         for at in range(indptr[anchors[k]], indptr[anchors[k] + 1]):
