@@ -33,7 +33,8 @@ from models.weighted_sum import WeightedSum, WeightedSumSettings
 from serving.pipeline import Pipeline
 from serving.query import Query
 from serving.recipes import MODEL, Recipe, Recipes
-from training.chooser import BLENDS, PARTS, Choice, Data, best_settings, fitted, without_history
+from training.chooser import BLENDS, PARTS, Choice, Data, best_settings, without_history
+from training.composed import fitted
 from training.datasets import Protocol, Questions, read
 from training.distillation import distilled
 from training.lessons import Lessons, lessons_of, sum_of

@@ -25,7 +25,6 @@ from models.demand import Demand, DemandSettings
 from models.history_shape import HistoryShape, HistoryShapeSettings
 from models.item_to_item import ItemToItem, ItemToItemSettings
 from models.linear_item_model import LinearItemModel, LinearItemModelSettings
-from models.merged import Merged
 from models.own_frequency import OwnFrequency, OwnFrequencySettings
 from models.popularity import Popularity, PopularitySettings
 from models.scorer import Scorer
@@ -40,7 +39,6 @@ from models.vector_regression import (
     SpectralRegressionSettings,
 )
 from models.walks import Walks, WalksSettings
-from models.weighted_sum import WeightedSum
 from training.datasets import Questions
 from training.studies import Studies
 
@@ -394,17 +392,3 @@ def judged_alone(scorer: Scorer, questions: Questions, repeats: bool, places: in
 def without_history(items: IntArray, history: IntArray, repeats: bool) -> IntArray:
     """Return ``items`` that are not in ``history``; all of them where ``repeats`` are answers."""
     return items if repeats else items[~np.isin(items, history)]
-
-
-def fitted(snapshot: Snapshot, settings: Mapping[str, Settings], seed: int) -> dict[str, Scorer]:
-    """Return the parts that ``settings`` name, fitted on ``snapshot``; their sum and their merger come last."""
-    parts = {
-        name: PARTS[name].fit(snapshot, one, np.random.default_rng(seed))
-        for name, one in settings.items()
-        if name in PARTS
-    }
-    if WeightedSum.name in settings:
-        parts[WeightedSum.name] = WeightedSum.from_arrays(settings[WeightedSum.name], {}, parts)
-    if Merged.name in settings:
-        parts[Merged.name] = Merged.of(parts, settings[Merged.name], len(snapshot.items))
-    return parts

@@ -84,10 +84,11 @@ def composed(snapshot: Snapshot, settings: ComposedSettings, rng: Generator) -> 
         end = snapshot.manifest.as_of
         start = end - timedelta(days=settings.horizon_days)
         stage = bought_within(snapshot.interactions, len(snapshot.items), int(start.timestamp()), int(end.timestamp()))
-        earlier = _fitted(before(snapshot, start, folder), settings.parts, seed)
+        of_parts = {name: part_settings(name, given) for name, given in settings.parts.items()}
+        earlier = fitted(before(snapshot, start, folder), of_parts, seed)
         questions = stage.questions.sample(settings.people, rng)
         lessons = lessons_of(earlier, settings.blend.candidates, questions, repeats=True).telling()
-        parts = _fitted(snapshot, settings.parts, seed)
+        parts = fitted(snapshot, of_parts, seed)
         others: dict[str, Scorer] = {}
         if settings.newcomers is not None:
             others[Newcomers.name] = Newcomers.fit(snapshot, settings.newcomers, rng)
@@ -97,17 +98,17 @@ def composed(snapshot: Snapshot, settings: ComposedSettings, rng: Generator) -> 
     return {**parts, **others, Blend.name: blend}, Blend.name
 
 
-def _fitted(snapshot: Snapshot, parts: Mapping[str, Mapping[str, Any]], seed: int) -> dict[str, Scorer]:
-    """Return the parts, fitted; the sum and the merger of others, which have nothing to fit, after them."""
-    found: dict[str, Scorer] = {}
-    for name, given in parts.items():
-        if name not in (WeightedSum.name, Merged.name):
-            settings = part_settings(name, given)
-            found[name] = scorer_class(name).fit(snapshot, settings, np.random.default_rng(seed))  # type: ignore[attr-defined]
-    if WeightedSum.name in parts:
-        settings = part_settings(WeightedSum.name, {**parts[WeightedSum.name], "n_items": len(snapshot.items)})
-        found[WeightedSum.name] = WeightedSum.from_arrays(settings, {}, found)
-    if Merged.name in parts:
-        settings = part_settings(Merged.name, parts[Merged.name])
-        found[Merged.name] = Merged.of(found, settings, len(snapshot.items))
-    return found
+def fitted(snapshot: Snapshot, settings: Mapping[str, Settings], seed: int) -> dict[str, Scorer]:
+    """Return the parts that ``settings`` name, fitted on ``snapshot``; their sum and their merger come last."""
+    n_items = len(snapshot.items)
+    parts: dict[str, Scorer] = {
+        name: scorer_class(name).fit(snapshot, one, np.random.default_rng(seed))  # type: ignore[attr-defined]
+        for name, one in settings.items()
+        if name not in (WeightedSum.name, Merged.name)
+    }
+    if WeightedSum.name in settings:
+        config = settings[WeightedSum.name].model_copy(update={"n_items": n_items})
+        parts[WeightedSum.name] = WeightedSum.from_arrays(config, {}, parts)
+    if Merged.name in settings:
+        parts[Merged.name] = Merged.of(parts, settings[Merged.name], n_items)
+    return parts
