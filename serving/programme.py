@@ -8,6 +8,7 @@ Whoever is in its holdout is then shown nothing, on record.
 from __future__ import annotations
 
 import json
+from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -21,7 +22,7 @@ from features.errors import InvalidInput, NotFound
 from features.predicates import Predicate, Values, predicate, quantity
 from models.evidence import Evidence
 from models.policies import Policy, choose
-from serving.cadence import Message, engagement
+from serving.cadence import Message, assumed, engagement
 from serving.campaigns import AB, RULES, Campaign
 from serving.experiments import (
     GLOBAL_HOLDOUT,
@@ -110,7 +111,12 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class _Ready:
-    """A campaign with everything compiled; ``experiment`` is the experiment and variant that alone may see it."""
+    """A campaign with everything compiled.
+
+    Attributes:
+        assumed: What is taken to be known of its experiences before any was shown.
+        experiment: The experiment and variant that alone may see it.
+    """
 
     name: str
     version: str
@@ -119,6 +125,7 @@ class _Ready:
     when: Mapping[str, Predicate]
     context: Mapping[str, Callable[[Values], Any]]
     policy: Policy | None
+    assumed: Evidence
     experiment: tuple[str, str] | None
 
     @classmethod
@@ -136,6 +143,13 @@ class _Ready:
             },
             context={text: compiled(quantity, text, f"context {where}") for text in campaign.context},
             policy=campaign.learner,
+            assumed=Evidence(
+                {
+                    key: assumed(one.interval_days, campaign.context, campaign.goal.unsubscribe_cost)
+                    for key, one in campaign.experiences.items()
+                    if one.interval_days is not None and campaign.goal.reward == "open"
+                }
+            ),
             experiment=experiment,
         )
 
@@ -378,12 +392,14 @@ def _by_policy(
         sent, next_one = known.messages(asked.user_ids, ready.name)
         if next_one is not None and next_one.experience in offers:
             return Plan(next_one, campaign, (), _send_at(campaign, next_one, sent, asked), on_record=True)
-        values = {**values, **{f"context.{name}": value for name, value in engagement(sent).items()}}
+        if ready.context:
+            engaged = {f"context.{name}": value for name, value in engagement(sent).items()}
+            values = ChainMap(engaged, values)  # type: ignore[arg-type]  # which nobody writes to
     context = {text: _number(text, ready, expression(values)) for text, expression in ready.context.items()}
     experiences = [campaign.experiences[name] for name in offers]
     worth = [one.worth / (one.interval_days or 1.0) for one in experiences]
     assert ready.policy is not None
-    evidence = known.evidence(ready.name, campaign)
+    evidence = known.evidence(ready.name, campaign) + ready.assumed
     p = ready.policy.probabilities(evidence, offers, list(context.values()), worth)
     choice = choose(offers, p, rng)
     probabilities = dict(zip(offers, p.tolist(), strict=True))

@@ -41,15 +41,15 @@ class MailWorld:
     days: int = 360
 
     @classmethod
-    def of_all_kinds(cls, people: int, rng: np.random.Generator) -> MailWorld:
+    def of_all_kinds(cls, people: int, rng: np.random.Generator, annoyance: float = 0.01) -> MailWorld:
         """Return a world as senders of e-mail report theirs, where people differ in everything, independently.
 
-        Tolerance spreads evenly in its logarithm from some hours to three weeks, annoyance exponentially around 1 %.
-        Of a message a week, about 28 % are then opened and 0.25 % make their reader unsubscribe; senders report 20 to
-        40 % and 0.1 to 0.5 %. Of a message a day, 11 % and 0.7 %.
+        Tolerance spreads evenly in its logarithm from some hours to three weeks, annoyance exponentially around its
+        mean. With 1 %, of a message a week about 28 % are opened and 0.25 % make their reader unsubscribe; senders
+        report 20 to 40 % and 0.1 to 0.5 %. Of a message a day, 11 % and 0.7 %.
         """
         tolerance_days = np.exp(rng.uniform(np.log(0.3), np.log(20), people))
-        return cls(rng.beta(3, 5, people), tolerance_days, np.minimum(rng.exponential(0.01, people), 1.0))
+        return cls(rng.beta(3, 5, people), tolerance_days, np.minimum(rng.exponential(annoyance, people), 1.0))
 
     def outcome(self, person: int, gap_days: float, rng: np.random.Generator) -> tuple[bool, bool]:
         """Return whether a message is opened, and whether its reader unsubscribes."""

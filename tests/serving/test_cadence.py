@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from features.errors import InvalidInput
-from serving.cadence import Cadence, Message, engagement
+from models.evidence import Evidence, regressors
+from models.policies import LinearSettings, LinearThompson
+from serving.cadence import ENGAGEMENT, TOLERANCES_DAYS, Cadence, Message, assumed, engagement
 from tests.mail_worlds import MailWorld, fixed, lived, news
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -76,11 +78,31 @@ def test_who_opens_daily_mail_tolerates_much_and_who_opens_none_little() -> None
     assert strained[4] > strained[0]
 
 
+def interest(values: dict[str, float]) -> float:
+    return sum(values[f"engagement_interest_{k}"] for k in range(5))
+
+
 def test_interest_is_what_is_opened_where_there_was_time_enough() -> None:
-    values = told(30, True)
-    assert sum(values[f"engagement_interest_{k}"] for k in range(5)) > 0.8
-    values = told(30, False)
-    assert sum(values[f"engagement_interest_{k}"] for k in range(5)) < 0.3
+    assert interest(engagement([])) == pytest.approx(1 / 3, abs=0.025)  # Beta(2, 4), on a coarse grid
+    assert interest(told(300, True)) == pytest.approx(12 / 16, abs=0.025)  # ten opens more
+    assert interest(told(300, False)) == pytest.approx(2 / 16, abs=0.025)
+    assert interest(told(300, True, 40)) > 0.8
+
+
+def test_what_is_assumed_of_a_message_is_what_engagement_says_of_it() -> None:
+    values = told(1, False)
+    known = assumed(4.0, ["context.mobile", *ENGAGEMENT], unsubscribe_cost=10)
+    policy = LinearThompson(LinearSettings(prior_precision=1e-9))
+    mean, _ = policy.expected_rewards(Evidence({"every_4": known}), ["every_4"], regressors([5.0, *values.values()]))
+    ready = 1 - np.exp(-4 / TOLERANCES_DAYS)
+    opened = sum(values[f"engagement_interest_{k}"] * ready[k] for k in range(5))
+    left = sum(values[f"engagement_tolerance_{k}"] * 0.01 * (1 - ready[k]) for k in range(5))
+    assert mean[0] == pytest.approx(opened - 10 * left)
+    assert known.count == 0
+
+
+def test_where_a_policy_does_not_know_how_people_engage_nothing_is_assumed() -> None:
+    assert not assumed(4.0, ["context.mobile"], unsubscribe_cost=10).gram.any()
 
 
 def test_a_fixed_cadence_sends_every_so_many_days() -> None:

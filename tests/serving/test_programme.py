@@ -14,10 +14,14 @@ from scipy.stats import chisquare
 
 from features.database import transaction
 from features.errors import InvalidInput, NotFound
+from features.interactions import History
+from features.profiles import Profile
+from features.segments import Segments
 from serving.campaigns import Campaign, CampaignFile, text_of, version_of
 from serving.decisions import read_file
 from serving.experiments import Experiment
 from serving.programme import Asked, Programme
+from serving.visitors import Values
 from tests.serving.deciding import NOW, ONE_BANNER, Worker, event
 
 EXAMPLE = Path(__file__).parents[2] / "serving" / "campaigns.toml"
@@ -246,16 +250,27 @@ def test_definitions_survive_as_text() -> None:
     assert Experiment.of({"variants": {"b": {}, "a": {"campaigns": ["x"]}}}, "x").variants.keys() == {"b", "a"}
 
 
+MAIL = {
+    "zone": "email",
+    "choice": "fixed",
+    "policy": {"shares": {"weekly": 1.0}},
+    "experiences": {"weekly": {"interval_days": 7}},
+    "cadence": {"quiet_hours": ["21:00", "08:00"], "most_per_week": 1},
+    "goal": {"reward": "open"},
+}
+
+
+def test_a_cadence_may_know_all_that_other_campaigns_may(worker: Worker) -> None:
+    segments = Segments.of_expressions({"newcomers": "visits = 0"})
+    values = Values(Profile.empty(), {"mobile": True}, NOW, segments, History.empty())
+    context = ["segment.newcomers", "context.mobile", "context.engagement_tolerance_0"]
+    worker.define(news=MAIL | {"choice": "linear_thompson", "policy": {}, "context": context})
+    decided = worker.decide(zone="email", values=values).decision.context
+    assert decided == pytest.approx(dict(zip(context, (1.0, 1.0, 0.2), strict=True)))
+
+
 def test_messages_wait_for_their_interval_and_one_decision_holds_until_it_is_sent(worker: Worker) -> None:
-    mail = {
-        "zone": "email",
-        "choice": "fixed",
-        "policy": {"shares": {"weekly": 1.0}},
-        "experiences": {"weekly": {"interval_days": 7}},
-        "cadence": {"quiet_hours": ["21:00", "08:00"], "most_per_week": 1},
-        "goal": {"reward": "open"},
-    }
-    worker.define(news=mail)
+    worker.define(news=MAIL)
     first = worker.decide(zone="email")
     assert first.send_at == NOW
     again = worker.decide(zone="email", hours=1)
