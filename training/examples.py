@@ -1,40 +1,18 @@
-"""Training rows, made by asking the scorers what they would have known, and looking at what was bought then."""
+"""Lessons made by replay: what the scorers would have known of somebody, and what was bought then."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Self
 
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
 from features.interactions import History, IntArray, Interactions
-from models.blend import columns_of, proposed
+from models.blend import column_names, columns_of, proposed
 from models.scorer import PURCHASE, Features, Scorer
-
-
-@dataclass(frozen=True, slots=True)
-class Examples:
-    """Rows to learn a ranking from.
-
-    Attributes:
-        columns: What was known of an item for somebody; shape (rows, columns).
-        bought: Whether they bought it within the period that followed; shape (rows,).
-    """
-
-    columns: Features
-    bought: NDArray[np.bool_]
-
-    @classmethod
-    def together(cls, examples: Sequence[Examples]) -> Self:
-        """Return all ``examples``, one behind another; those without a row are left out."""
-        some = [one for one in examples if len(one.bought)]
-        if not some:
-            return cls(np.zeros((0, 0), dtype=np.float32), np.zeros(0, dtype=np.bool_))
-        return cls(np.concatenate([one.columns for one in some]), np.concatenate([one.bought for one in some]))
+from training.lessons import Lessons
 
 
 def replay(
@@ -47,7 +25,7 @@ def replay(
     negatives: float,
     short_histories: float,
     rng: Generator,
-) -> Examples:
+) -> Lessons:
     """Return the candidates of ``people`` as of ``start``, and which of them they bought from then to before ``end``.
 
     Args:
@@ -62,20 +40,24 @@ def replay(
             answers to new visitors are learned too.
         rng: Draws these shares.
     """
-    examples = []
+    columns: list[Features] = []
+    right: list[NDArray[np.bool_]] = []
+    relevant: list[int] = []
     for user in people.tolist():
         history = interactions.of(user).before(int(end.timestamp()))
         before = history.before(int(start.timestamp()))
         after = history[len(before) :]
-        sold = after.item[(after.event_type == PURCHASE) & (after.quantity > 0)]
+        sold = np.unique(after.item[(after.event_type == PURCHASE) & (after.quantity > 0)])
         if not len(before) or not len(sold):
             continue
         for known in _histories(before, short_histories, rng):
             items = proposed(parts, counts, known, start)
-            chosen = np.isin(items, sold)
-            kept = chosen | (rng.random(len(items)) < negatives)
-            examples.append(Examples(columns_of(parts, known, items[kept], start), chosen[kept]))
-    return Examples.together(examples)
+            bought = np.isin(items, sold)
+            kept = bought | (rng.random(len(items)) < negatives)
+            columns.append(columns_of(parts, known, items[kept], start))
+            right.append(bought[kept])
+            relevant.append(len(sold))
+    return Lessons.of_lists(columns, right, relevant, len(column_names(parts)))
 
 
 def _histories(history: History, short: float, rng: Generator) -> list[History]:

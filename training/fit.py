@@ -25,7 +25,8 @@ from models.own_frequency import OwnFrequency, OwnFrequencySettings
 from models.popularity import Popularity, PopularitySettings
 from models.scorer import Scorer
 from training.composed import ComposedSettings, composed
-from training.examples import Examples, replay
+from training.examples import replay
+from training.lessons import Lessons
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,17 +77,17 @@ def _parts(snapshot: Snapshot, settings: BlendedSettings, rng: Generator) -> dic
 def _blended(snapshot: Snapshot, settings: BlendedSettings, rng: Generator) -> tuple[dict[str, Scorer], str]:
     periods = _periods(snapshot, settings)
     n_users = snapshot.interactions.n_users
-    examples = []
+    lessons = []
     for start, end in periods:
         with tempfile.TemporaryDirectory() as folder:
             earlier = _parts(before(snapshot, start, Path(folder)), settings, rng)
         people = rng.permutation(np.arange(n_users, dtype=np.int32))[: max(1, settings.people // len(periods))]
         shares = settings.negatives, settings.short_histories
         counts = settings.blend.candidates
-        examples.append(replay(earlier, counts, snapshot.interactions, people, start, end, *shares, rng))
+        lessons.append(replay(earlier, counts, snapshot.interactions, people, start, end, *shares, rng))
     parts = _parts(snapshot, settings, rng)
-    told = Examples.together(examples)
-    blend = Blend.fit(parts, told.columns, told.bought, settings.blend, rng)
+    told = Lessons.together(lessons)
+    blend = Blend.fit(parts, told.columns, told.right, settings.blend, rng, told.list_lengths)
     return {**parts, Blend.name: blend}, Blend.name
 
 

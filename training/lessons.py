@@ -9,7 +9,7 @@ from time import monotonic
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from evaluation.ranking_metrics import Judged
 from features.interactions import IntArray
@@ -38,6 +38,22 @@ class Lessons:
     right: NDArray[np.bool_]
     list_lengths: NDArray[np.int64]
     relevant: NDArray[np.int64]
+
+    @classmethod
+    def of_lists(
+        cls, columns: Sequence[Features], right: Sequence[NDArray[np.bool_]], relevant: ArrayLike, n_columns: int
+    ) -> Lessons:
+        """Return the lessons of the first lists: ``columns``, ``n_columns`` of them, and ``right`` of each.
+
+        ``relevant`` is that of each list, and may tell of more that were not asked for.
+        """
+        lengths = np.array([len(one) for one in right], np.int64)
+        return cls(
+            np.concatenate([np.zeros((0, n_columns), np.float32), *columns]),
+            np.concatenate([np.zeros(0, np.bool_), *right]),
+            lengths,
+            np.asarray(relevant, np.int64)[: len(lengths)],
+        )
 
     @classmethod
     def together(cls, lessons: Sequence[Lessons]) -> Lessons:
@@ -83,15 +99,15 @@ def lessons_of(
         until_s: Once ``monotonic()`` is beyond it, and ``FEWEST_QUESTIONS`` are answered, the others are left out.
         advance: Called after each question.
     """
-    columns: list[Features] = [np.zeros((0, len(column_names(parts))), np.float32)]
-    right: list[NDArray[np.bool_]] = [np.zeros(0, np.bool_)]
+    columns: list[Features] = []
+    right: list[NDArray[np.bool_]] = []
     for number, items, found in _candidates(parts, counts, questions, repeats):
         columns.append(columns_of(parts, questions.histories.of(number), items, questions.asked_at(number)))
         right.append(found)
         advance()
         if number + 1 >= FEWEST_QUESTIONS and monotonic() > until_s:
             break
-    return _lessons(columns, right, questions)
+    return Lessons.of_lists(columns, right, np.diff(questions.relevant.indptr), len(column_names(parts)))
 
 
 def sum_of(
@@ -102,8 +118,8 @@ def sum_of(
     For the arguments see ``lessons_of``. Parts that score nothing are left out.
     """
     every = np.arange(questions.relevant.shape[1], dtype=np.int32)
-    columns: list[Features] = [np.zeros((0, len(parts)), np.float32)]
-    right: list[NDArray[np.bool_]] = [np.zeros(0, np.bool_)]
+    columns: list[Features] = []
+    right: list[NDArray[np.bool_]] = []
     for number, items, found in _candidates(parts, counts, questions, repeats):
         history, now = questions.histories.of(number), questions.asked_at(number)
         told = [
@@ -112,7 +128,7 @@ def sum_of(
         ]
         columns.append(np.column_stack(told))
         right.append(found)
-    lessons = _lessons(columns, right, questions).telling()
+    lessons = Lessons.of_lists(columns, right, np.diff(questions.relevant.indptr), len(parts)).telling()
     if not len(lessons.right):
         return dict.fromkeys(parts, 1.0)
     weights = conditional_logit(lessons.columns, lessons.right, lessons.list_lengths)
@@ -134,9 +150,3 @@ def _candidates(
         if not repeats:
             items = items[~np.isin(items, history.item)]
         yield number, items, np.isin(items, questions.relevant[number].indices)
-
-
-def _lessons(columns: list[Features], right: list[NDArray[np.bool_]], questions: Questions) -> Lessons:
-    lengths = np.array([len(one) for one in right[1:]], np.int64)
-    relevant = np.diff(questions.relevant.indptr)[: len(lengths)]
-    return Lessons(np.concatenate(columns), np.concatenate(right), lengths, relevant)

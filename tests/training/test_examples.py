@@ -12,7 +12,8 @@ from models.buy_again import BuyAgain, BuyAgainSettings
 from models.popularity import Popularity, PopularitySettings
 from models.scorer import Scorer
 from tests.worlds import NOW, event, snapshot
-from training.examples import Examples, replay
+from training.examples import replay
+from training.lessons import Lessons
 
 START = NOW - timedelta(days=28)
 COUNTS = {"buy-again": 10, "popularity": 10}
@@ -32,7 +33,7 @@ def parts(past: Snapshot) -> dict[str, Scorer]:
     }
 
 
-def replayed(scorers: dict[str, Scorer], interactions: Interactions, negatives: float = 1.0) -> Examples:
+def replayed(scorers: dict[str, Scorer], interactions: Interactions, negatives: float = 1.0) -> Lessons:
     people = np.arange(interactions.n_users, dtype=np.int32)
     return replay(scorers, COUNTS, interactions, people, START, NOW, negatives, 0.0, np.random.default_rng(0))
 
@@ -40,7 +41,7 @@ def replayed(scorers: dict[str, Scorer], interactions: Interactions, negatives: 
 def test_each_candidate_of_a_buyer_is_a_row_that_says_whether_it_was_bought(tmp_path: Path) -> None:
     shop = world(tmp_path / "s")
     examples = replayed(parts(before(shop, START, tmp_path)), shop.interactions)
-    assert examples.bought.tolist() == [
+    assert examples.right.tolist() == [
         False,
         False,
         True,
@@ -62,7 +63,7 @@ def test_the_columns_know_nothing_of_what_came_later(tmp_path: Path) -> None:
 def test_what_was_bought_is_kept_and_of_the_rest_the_share_that_is_asked_for(tmp_path: Path) -> None:
     shop = world(tmp_path / "s")
     examples = replayed(parts(before(shop, START, tmp_path)), shop.interactions, negatives=0.0)
-    assert examples.bought.tolist() == [True]
+    assert examples.right.tolist() == [True]
 
 
 def test_what_was_bought_after_the_period_counts_as_not_bought(tmp_path: Path) -> None:
@@ -70,21 +71,12 @@ def test_what_was_bought_after_the_period_counts_as_not_bought(tmp_path: Path) -
     scorers, end = parts(before(shop, START, tmp_path)), NOW - timedelta(days=4.5)  # after the tea, before the new
     ann, rng = np.array([0], np.int32), np.random.default_rng(0)
     told = replay(scorers, COUNTS, shop.interactions, ann, START, end, 1.0, 0.0, rng)
-    assert told.bought.tolist() == [False, False, True]
-    assert not len(
-        replay(scorers, COUNTS, shop.interactions, ann, START, NOW - timedelta(days=6), 1.0, 0.0, rng).bought
-    )
+    assert told.right.tolist() == [False, False, True]
+    assert not len(replay(scorers, COUNTS, shop.interactions, ann, START, NOW - timedelta(days=6), 1.0, 0.0, rng).right)
 
 
 def test_only_the_people_asked_for_are_learned_from(tmp_path: Path) -> None:
     shop = world(tmp_path / "s")
     scorers, bob = parts(before(shop, START, tmp_path)), np.array([1], np.int32)
     rng = np.random.default_rng(0)
-    assert not len(replay(scorers, COUNTS, shop.interactions, bob, START, NOW, 1.0, 0.0, rng).bought)
-
-
-def test_examples_add_up_whichever_of_them_are_empty() -> None:
-    some = Examples(np.ones((2, 3), np.float32), np.array([True, False]))
-    none = Examples(np.zeros((0, 0), np.float32), np.zeros(0, np.bool_))
-    assert Examples.together([none, some, some]).bought.tolist() == [True, False, True, False]
-    assert not len(Examples.together([none, none]).bought)
+    assert not len(replay(scorers, COUNTS, shop.interactions, bob, START, NOW, 1.0, 0.0, rng).right)

@@ -37,3 +37,11 @@ def test_a_blend_of_one_period_differs_from_one_of_three(tmp_path: Path) -> None
     ]
     one, three = (scorers["blend"].arrays()["model"].tobytes() for scorers in models)
     assert one != three
+
+
+def test_a_blend_can_be_grown_for_the_order_of_each_person_s_candidates(tmp_path: Path) -> None:
+    shop = Snapshot.latest(shop_of_habits(tmp_path))
+    settings = {"blend": {"trees": 5, "least_rows": 5, "objective": "lambdarank"}, "als": {"factors": 4}}
+    scorers, top = MODELS["blend"].fit(shop, BlendedSettings.of(settings, "test"), np.random.default_rng(0))
+    history = shop.interactions.of(0)
+    assert len(scorers[top].candidates(history, 5, NOW)) == 5

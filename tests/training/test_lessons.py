@@ -129,3 +129,15 @@ def test_in_the_sum_the_part_that_tells_counts_most_and_one_that_scores_nothing_
     assert set(weights) == {"right", "wrong"}
     assert weights["right"] > 1
     assert weights["wrong"] == lessons.LEAST_WEIGHT
+
+
+def test_lessons_of_no_list_have_their_columns_and_add_nothing() -> None:
+    none = Lessons.of_lists([], [], [], 1)
+    some = Lessons.of_lists([columns(3, 1)], [np.array([True, False])], [2], 1)
+    assert none.columns.shape == (0, 1)
+    both = Lessons.together([none, some, some])
+    assert both.columns.ravel().tolist() == [3, 1, 3, 1]
+    assert both.right.tolist() == [True, False, True, False]
+    assert both.list_lengths.tolist() == [2, 2]
+    assert both.relevant.tolist() == [2, 2]
+    assert not len(Lessons.together([none, none]).right)
