@@ -383,8 +383,8 @@ _REPETITIVE: Final = [name for name in SCHEMA.names if name not in ("event_id", 
 _CONTENT: Final = """md5(concat_ws(chr(31), event_type, user_id, coalesce(item_id, ''), epoch_us(timestamp), quantity,
     coalesce(value::VARCHAR, ''), coalesce(session_id, ''), coalesce(ranking_id, ''), context,
     'decision_id=' || decision_id, 'same_as=' || same_as))"""
-# The content is worked out only where it decides: of rows without an id, and of ids that occur again. It goes to a table
-# first, since DuckDB 2.0.0 reads wrong values of a column without a dictionary where a filter asks it to be null.
+# The content is worked out only where it decides: of rows without an id, and of ids that occur again. It goes to a
+# table first, since DuckDB 2.0.0 reads wrong values of a column without a dictionary where a filter asks for nulls.
 _CONTENTS: Final = f"""
     CREATE TABLE contents AS
     SELECT row, event_id, CASE WHEN event_id IS NULL THEN {_CONTENT} END AS content FROM staged

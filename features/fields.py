@@ -432,7 +432,8 @@ def _object(given: object) -> object:
 
 def _once(known: dict[Any, str | Rejected], given: Any, check: Callable[[Any], str]) -> str:
     """Return ``check(given)``, from ``known`` where an equal one has been checked already."""
-    key = tuple((name, type(value), value) for name, value in given.items()) if isinstance(given, dict) else given
+    # 1, 1.0 and True are equal, and not the same
+    key = (*given, *given.values(), *map(type, given.values())) if isinstance(given, dict) else given
     try:
         found = known.get(key)
     except TypeError:  # it holds a list
