@@ -190,8 +190,8 @@ def is_single(part: Scorer) -> bool:
 
 
 def shares(part: Scorer, history: History, items: IntArray, now: datetime) -> Scores:
-    """Return the square root of the score of each of ``items`` by the best of them; all 0 where none is above 0."""
-    scores = part.scores(history, items, now)
+    """Return the square root of the score of each of ``items`` by the best of them; 0 where it is not above 0."""
+    scores = np.maximum(part.scores(history, items, now), 0)
     best = scores.max(initial=0)
     return np.sqrt(scores / best) if best > 0 else scores
 

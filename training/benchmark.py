@@ -59,8 +59,8 @@ QUESTIONS_TIMED: Final = 500
 QUESTIONS_FOR_SUM: Final = 4_000
 CANDIDATES_FOR_SUM: Final = 60
 """So many each part proposes where it is learned what each counts in their sum."""
-LESSON_ROWS: Final = 6_000_000
-"""So many candidates are learned from, at most: it is what memory allows."""
+LESSON_ROWS: Final = 3_000_000
+"""So many candidates are learned from, at most: it is what the growth of trees leaves time for."""
 SHARE_UNTIL_TREES: Final = 0.7
 """Share of the budget after which lessons end."""
 SHARE_UNTIL_LAST_TREES: Final = 0.9
@@ -167,7 +167,10 @@ class Benchmark:
             small = distilled(
                 parts,
                 lessons,
-                lambda blend: self._metrics(validation, blend, few)[decisive],
+                lambda blend: (
+                    self._metrics(validation, blend, few)[decisive],
+                    self._answering_ms(validation, blend, few)["median"],
+                ),
                 self._metrics(validation, best, few)[decisive],
                 rng,
             )
@@ -180,7 +183,11 @@ class Benchmark:
             "validation": metrics,
             "shares": _shares(best, questions.sample(QUESTIONS_EXPLAINED, rng), repeats),
             "lesson_rows": len(lessons.right),
-            "distilled": {"blend": small.blend.config.model_dump(), "kept": small.kept},
+            "distilled": {
+                "blend": small.blend.config.model_dump(),
+                "kept": small.kept,
+                "answering_ms": small.answering_ms,
+            },
         }
         if self._plan.learns_from_validation:
             both = Lessons.together([lessons, asked.telling()])

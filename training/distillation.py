@@ -10,14 +10,21 @@ import numpy as np
 from numpy.random import Generator
 
 from models.blend import Blend
+from models.demand import Demand
 from models.distilled import Distilled, DistilledSettings
+from models.history_shape import HistoryShape
+from models.popularity import Popularity
 from models.scorer import Features, Scorer
 from models.weighted_sum import WeightedSum
 from training.lessons import Lessons
 
 KEEPS: Final = 0.97
 """Share of the large blend's value that a small one must keep on the validation, to keep .95 of it elsewhere."""
-MOST_PARTS: Final = 3
+MOST_MS: Final = 0.4
+"""So long an answer may take on the machine that chooses, to take half a millisecond on another."""
+AT_HAND: Final = (Popularity.name, Demand.name, HistoryShape.name)
+"""Parts whose columns cost next to nothing: every small blend has them. To propose they would look at all items."""
+MOST_TABLES: Final = 4
 CANDIDATES: Final = 60
 """So many the part proposes that does best alone."""
 MORE_CANDIDATES: Final = 20
@@ -34,7 +41,7 @@ SIZES: Final = tuple(
         least_rows=100,
         recent_interactions=recent,
     )
-    for trees, leaves, rate, recent in ((30, 8, 0.15, 20), (60, 12, 0.1, 20), (60, 12, 0.1, 50))
+    for trees, leaves, rate, recent in ((60, 12, 0.1, 20), (100, 12, 0.07, 20), (100, 12, 0.07, 50))
 )
 """How large the trees are, and how much of a history is looked at; the ``candidates`` are filled in."""
 
@@ -47,51 +54,68 @@ class Distillation:
         blend: The small blend.
         value: What it reached.
         kept: That, as a share of what the large one reached.
+        answering_ms: How long an answer took.
     """
 
     blend: Distilled
     value: float
     kept: float
+    answering_ms: float
 
 
 def distilled(
-    parts: Mapping[str, Scorer], lessons: Lessons, answered: Callable[[Blend], float], full: float, rng: Generator
+    parts: Mapping[str, Scorer],
+    lessons: Lessons,
+    answered: Callable[[Blend], tuple[float, float]],
+    full: float,
+    rng: Generator,
 ) -> Distillation:
-    """Return the smallest blend that keeps ``KEEPS`` of the value ``full``, or else the best one.
+    """Return the smallest blend that keeps ``KEEPS`` of the value ``full``, or else the best within ``MOST_MS``.
 
-    Parts are added one by one, each time the one with which a small blend answers best; after each, larger trees and
-    longer histories are tried.
+    To the parts ``AT_HAND`` others are added one by one, each time the one with which a small blend answers best in
+    time; after each, larger trees and longer histories are tried. Where none answers in time, it is the quickest.
 
     Args:
         parts: Of the large blend, fitted on what is known when the questions are asked.
         lessons: What the large blend learned from.
-        answered: Returns how well a blend answers the questions; higher is better.
+        answered: Returns how well a blend answers the questions, higher is better, and how many milliseconds it takes.
         full: What the large blend reaches.
         rng: Draws the seeds of trees.
     """
     few = _first(lessons, ROWS)
+    at_hand = [name for name in AT_HAND if name in parts]
     # The sum of all parts would need them all, where their merger is a table of its own.
-    left = [name for name in parts if name != WeightedSum.name]
+    left = [name for name in parts if name not in (*at_hand, WeightedSum.name)]
+    if not left:
+        at_hand, left = [], at_hand
     chosen: list[str] = []
     best: Distillation | None = None
-    while left and len(chosen) < MOST_PARTS:
-        found = []
-        for name in left:
-            blend = _grown(parts, [*chosen, name], few, SIZES[0], rng)
-            found.append((answered(blend), name, blend))
-        value, name, blend = max(found, key=lambda one: one[0])
+
+    def tried(some: Sequence[str], size: DistilledSettings) -> Distillation:
+        counts = dict.fromkeys(at_hand, 0) | dict.fromkeys(some, MORE_CANDIDATES) | {some[0]: CANDIDATES}
+        blend = refitted(parts, few, size.model_copy(update={"candidates": counts}), rng)
+        value, took_ms = answered(blend)
+        return Distillation(blend, value, value / full if full else 1.0, took_ms)
+
+    while left and len(chosen) < MOST_TABLES:
+        found = {name: tried([*chosen, name], SIZES[0]) for name in left}
+        name = max(found, key=lambda name: _worth(found[name]))
+        if best is not None and found[name].answering_ms > MOST_MS:
+            break
         chosen.append(name)
         left.remove(name)
-        for size in SIZES:
-            if size is not SIZES[0]:
-                blend = _grown(parts, chosen, few, size, rng)
-                value = answered(blend)
-            if best is None or value > best.value:
-                best = Distillation(blend, value, value / full if full else 1.0)
-            if best.kept >= KEEPS:
+        for one in (found[name], *(tried(chosen, size) for size in SIZES[1:])):
+            if best is None or _worth(one) > _worth(best):
+                best = one
+            if best.kept >= KEEPS and best.answering_ms <= MOST_MS:
                 return best
     assert best is not None
     return best
+
+
+def _worth(one: Distillation) -> tuple[bool, float]:
+    in_time = one.answering_ms <= MOST_MS
+    return in_time, one.value if in_time else -one.answering_ms
 
 
 def columns_of_parts(parts: Mapping[str, Scorer], some: Sequence[str], columns: Features) -> Features:
@@ -107,13 +131,6 @@ def refitted(parts: Mapping[str, Scorer], lessons: Lessons, config: DistilledSet
     few = _first(lessons, ROWS)
     columns = columns_of_parts(parts, list(some), few.columns)
     return Distilled.fit(some, columns, few.right, config, rng, few.list_lengths)
-
-
-def _grown(
-    parts: Mapping[str, Scorer], some: Sequence[str], lessons: Lessons, size: DistilledSettings, rng: Generator
-) -> Distilled:
-    counts = dict.fromkeys(some, MORE_CANDIDATES) | {some[0]: CANDIDATES}
-    return refitted(parts, lessons, size.model_copy(update={"candidates": counts}), rng)
 
 
 def _first(lessons: Lessons, rows: int) -> Lessons:
