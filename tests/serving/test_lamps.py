@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+from argparse import ArgumentParser
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +31,7 @@ MIXED = ["white-rug-1", "brass-vase-1", "black-chair-6", "white-lamp-6", "black-
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     """A shop in which every item was bought by as many, but each customer keeps to a kind and a colour."""
     var: Path = tmp_path_factory.mktemp("var")
-    items = [item(name, kind=[name.split("-")[1]], colour=[name.split("-")[0]]) for name in NAMES]
+    items = [item(name, kind=[name.split("-")[1]], colour=[name.split("-")[0]], brand=["own"]) for name in NAMES]
     events = [
         event(f"{colour}-{kind}-{number}", name, days_ago=1 + number)
         for kind in KINDS
@@ -77,3 +82,30 @@ def test_four_clicks_on_black_lamps_change_the_next_list_and_it_says_why(client:
     likings = client.get("/v1/profiles/newcomer").json()["affinities"]
     assert {(like["dimension"], like["value"]) for like in likings} == {("colour", "black"), ("kind", "lamp")}
     assert {event["item_id"] for event in likings[0]["events"]} <= {f"black-lamp-{n}" for n in range(1, 5)}
+
+
+def requests_of(readme: str) -> Iterator[dict[str, Any]]:
+    """Yield what each ``curl`` in the code of a README asks for."""
+    options = ArgumentParser()
+    options.add_argument("address")
+    options.add_argument("-s", action="store_true")
+    for option in ("-X", "-H", "-d"):
+        options.add_argument(option)
+    for code in re.findall(r"^```sh\n(.*?)^```", readme, re.DOTALL | re.MULTILINE):
+        words = shlex.split(code.replace("\\\n", " "), comments=True)
+        starts = [at for at, word in enumerate(words) if word == "curl"]
+        for start, end in pairwise([*starts, len(words)]):
+            given = options.parse_args(words[start + 1 : end])
+            yield {
+                "method": given.X or ("POST" if given.d else "GET"),
+                "url": given.address.removeprefix("localhost:3000"),
+                "content": given.d,
+                "headers": dict([given.H.split(": ")]) if given.H else {},
+            }
+
+
+def test_every_request_of_the_readme_is_answered(client: TestClient) -> None:
+    readme = Path(__file__).parents[2] / "README.md"
+    answers = [client.request(**one) for one in requests_of(readme.read_text(encoding="utf-8"))]
+    assert len(answers) > 8
+    assert {answer.status_code for answer in answers} <= {200, 201}, [one.text for one in answers]
