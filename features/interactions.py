@@ -47,7 +47,14 @@ class History:
         return self[: int(np.searchsorted(self.timestamp_s, timestamp_s, side="left"))]
 
     def __getitem__(self, part: slice | NDArray[np.bool_] | NDArray[np.int64]) -> History:
-        return History(*(getattr(self, name)[part] for name in COLUMNS))
+        return History(
+            self.item[part],
+            self.event_type[part],
+            self.timestamp_s[part],
+            self.quantity[part],
+            self.value[part],
+            self.session[part],
+        )
 
 
 COLUMNS: Final[dict[str, np.dtype[Any]]] = {

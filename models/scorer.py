@@ -110,7 +110,9 @@ def interaction_weights(
     the code of the event type.
     """
     return _weights(
-        *(np.ascontiguousarray(part) for part in (history.event_type, history.timestamp_s, history.quantity)),
+        np.ascontiguousarray(history.event_type),
+        np.ascontiguousarray(history.timestamp_s),
+        np.ascontiguousarray(history.quantity),
         np.ascontiguousarray(event_weights),
         float(half_life_days),
         now.timestamp(),

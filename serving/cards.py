@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Final, NamedTuple
+
+from pydantic_core import to_json
 
 from serving.live_catalog import LiveCatalog
 
@@ -43,7 +44,7 @@ class Cards:
                 # Of these few columns, a row by itself is there sooner than a table of even one row.
                 row = self._catalog.row(item) if item in self._changed else self._shown.row(item, named=True)
                 known = {name: row[name] for name in ("item_id", *SHOWN) if row[name] is not None}
-                self._cards[item] = Card(row["item_id"], json.dumps(known, ensure_ascii=False)[1:-1])
+                self._cards[item] = Card(row["item_id"], to_json(known).decode()[1:-1])
         return [self._cards[item] for item in items]
 
     def _forget_changed(self) -> None:

@@ -14,9 +14,9 @@ import polars as pl
 from numba import njit
 from numpy.typing import NDArray
 
-from features.compiled import BOOLS, BYTES, DOUBLE, DOUBLES, INTS, LONGS
+from features.compiled import BOOLS, BYTES, DOUBLE, DOUBLES, INTS, LONG, LONGS
 from features.errors import InvalidInput
-from features.interactions import IntArray
+from features.interactions import History, IntArray
 from serving.live_catalog import LiveCatalog
 
 BoolArray = NDArray[np.bool_]
@@ -110,8 +110,17 @@ class Rules:
 
 def listed(reason: str, items: IntArray) -> Filter:
     """Return the filter that removes ``items``."""
-    ordered = np.sort(items)
-    return Filter(reason, lambda asked: ~_among(asked, ordered))
+    return _without(reason, np.sort(items))
+
+
+def done(reason: str, history: History, event_type: int, since_s: float) -> Filter:
+    """Return the filter that removes the items of the interactions of a type since a second."""
+    columns = history.item, history.event_type, history.timestamp_s
+    return _without(reason, _done(*map(np.ascontiguousarray, columns), event_type, since_s))
+
+
+def _without(reason: str, ordered: IntArray) -> Filter:
+    return Filter(reason, lambda asked: _outside(asked, ordered))
 
 
 def priced(catalog: LiveCatalog, anchors: IntArray, window: tuple[float, float]) -> Filter | None:
@@ -288,13 +297,26 @@ def _unavailable(items, in_catalog, visible, stock, published_s, expires_s, now_
     return codes
 
 
+@njit((INTS, BYTES, LONGS, LONG, DOUBLE), cache=True)
+def _done(item, event_type, timestamp_s, asked_type, since_s):  # type: ignore[no-untyped-def]
+    """Return the items of the interactions of a type since a second, ascending."""
+    found = np.empty(len(item), np.int32)
+    n = 0
+    for row in range(len(item)):
+        if event_type[row] == asked_type and timestamp_s[row] >= since_s:
+            found[n] = item[row]
+            n += 1
+    return np.sort(found[:n])
+
+
 @njit((INTS, INTS), cache=True)
-def _among(items, ordered):  # type: ignore[no-untyped-def]
-    found = np.zeros(len(items), np.bool_)
+def _outside(items, ordered):  # type: ignore[no-untyped-def]
+    """Return which of ``items`` are not among those ``ordered``."""
+    outside = np.ones(len(items), np.bool_)
     for k in range(len(items)):
         place = np.searchsorted(ordered, items[k])
-        found[k] = place < len(ordered) and ordered[place] == items[k]
-    return found
+        outside[k] = place == len(ordered) or ordered[place] != items[k]
+    return outside
 
 
 @njit((INTS, BYTES), cache=True)

@@ -15,7 +15,7 @@ from features.interactions import History, IntArray
 from models.bundle import Bundle
 from models.scorer import DAY_S, PURCHASE, Reason, Scorer
 from serving.boosters import Booster, booster_of
-from serving.filters import Expressions, Filter, Rules, listed, priced
+from serving.filters import Expressions, Filter, Rules, done, listed, priced
 from serving.live_catalog import LiveCatalog
 from serving.pool import Doubles, Pool, best_rows
 from serving.query import Query
@@ -345,15 +345,14 @@ class Pipeline:
             filters.append(listed("on the page already", query.context))
         history = query.history
         if recipe.exclude_bought:
-            filters.append(listed("bought before", history.item[history.event_type == PURCHASE]))
+            filters.append(done("bought before", history, PURCHASE, -np.inf))
         for verb, event_type, days in (
             ("bought", PURCHASE, recipe.exclude_bought_days),
             ("seen", VIEW, recipe.exclude_seen_days),
         ):
             if days is not None:
-                recent = history.timestamp_s >= query.now.timestamp() - days * DAY_S
-                within = history.item[(history.event_type == event_type) & recent]
-                filters.append(listed(f"{verb} within {days:g} days", within))
+                since_s = query.now.timestamp() - days * DAY_S
+                filters.append(done(f"{verb} within {days:g} days", history, event_type, since_s))
         if recipe.price_window is not None and (window := priced(self.catalog, query.context, recipe.price_window)):
             filters.append(window)
         for expression in (recipe.filter, query.filter):
@@ -390,11 +389,13 @@ class Pipeline:
             self._rank_by(asked, tier, pinned, wanted, pool)
         else:
             times = max(1, wanted // (query.n + SPARE_CANDIDATES))
-            for source, settings in tier.sources:
-                source.propose(asked.known(settings, self.catalog), pool, settings.candidates * times)
-            pool.add(pinned)
-            for part, (source, settings) in enumerate(tier.sources):
-                source.score(asked.known(settings, self.catalog), pool, part)
+            told = [asked.known(settings, self.catalog) for _, settings in tier.sources]
+            for (source, settings), known in zip(tier.sources, told, strict=True):
+                source.propose(known, pool, settings.candidates * times)
+            if len(pinned):
+                pool.add(pinned)
+            for part, ((source, _), known) in enumerate(zip(tier.sources, told, strict=True)):
+                source.score(known, pool, part)
             pool.scale(tier.weights)
         base = pool.totals(n_base)
         items = pool.items
@@ -439,14 +440,14 @@ class Pipeline:
         looked_at = 4 * n + 16
         while True:
             rows = best_rows(total, looked_at)
-            rows = (
-                np.concatenate([first, rows[total[rows] > -np.inf]])
-                if len(first) or out
-                else rows[total[rows] > -np.inf]
-            )
-            rows = rows[asked.rules.keeps(pool.items[rows])]
+            rows = rows[total[rows] > -np.inf]
+            if len(first):
+                rows = np.concatenate([first, rows])
+            items = pool.items[rows]
+            keeps = asked.rules.keeps(items)
+            rows, items = rows[keeps], items[keeps]
             if asked.plan.caps is not None:
-                rows = rows[asked.plan.caps.within(asked.taken, pool.items[rows], n)]
+                rows = rows[asked.plan.caps.within(asked.taken, items, n)]
             if len(rows) >= n or looked_at >= len(total):
                 return rows[:n]
             looked_at *= WIDENED

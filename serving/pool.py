@@ -113,7 +113,7 @@ class Ties:
     _slots: NDArray[np.int64]
 
     def __init__(self) -> None:
-        self._reserve(8_192)
+        self._reserve(2_048)
 
     def strongest(
         self, n: int, anchors: IntArray, weight: NDArray[np.float32], indptr: Any, indices: Any, strength: Any
