@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +14,27 @@ import polars as pl
 import pytest
 
 from evaluation.explored import EXPLORED, Hindsight, PlaceGoal, hindsight
+from features.catalog import Catalog
+from features.database import open_database, transaction
 from features.errors import Corrupt, InvalidInput
 from features.event_log import EventLog
 from features.events import Event
 from features.layout import Layout
 from models.bundle import Bundle
 from models.popularity import Popularity, PopularitySettings
+from serving.answers.rankings import logged, recommended
+from serving.cards import Cards
+from serving.definition_book import recipe_book
+from serving.live_catalog import LiveCatalog
+from serving.pipeline import Pipeline
+from serving.ranking_log import SQLiteRankingLog
+from serving.recipes import Recipes
+from serving.replay import recipes_in_force
+from serving.visitors import Visitors
+from serving.wire.rankings import RecommendRequest
 from tests import worlds
-from tests.worlds import event, item
+from tests.training.conftest import Command
+from tests.worlds import NOW, event, item
 from training.promote import compared, on_places, publish, served
 
 
@@ -108,6 +122,55 @@ def test_a_log_that_cannot_tell_says_why_and_stands_in_nobody_s_way(tmp_path: Pa
 def _made(folder: Path) -> Path:
     folder.mkdir()
     return folder
+
+
+def serve(layout: Layout, rankings: int, liked: str) -> None:
+    """Log lists of one item, the ``same`` for all or their ``own``; the one of these that is ``liked`` has most clicks."""
+    bundle = Bundle.load(layout.bundles / str(served(layout)))
+    recipe = {"ranker": "model", "explore": {"place": 1, "probability": 0.5}}
+    events = []
+    with closing(open_database(layout.database)) as database, transaction(database):
+        recipe_book(Recipes(recipes={}), database, database).put("front", "1", recipe, NOW)
+    recipes = recipes_in_force(layout, Recipes(recipes={}))
+    with closing(Catalog(layout)) as catalog, closing(SQLiteRankingLog(layout)) as log:
+        live = LiveCatalog(bundle, catalog)
+        pipeline, visitors = Pipeline(bundle, recipes, live), Visitors(bundle)
+        ids = [live.id(index) for index in range(len(live))]
+        for number in range(rankings):
+            user, moment = f"u{1 + number % 23:02}", NOW + timedelta(minutes=1 + number)
+            others = sorted({*ids} - {"own00a", f"own{user[1:]}a"})
+            request = RecommendRequest(user_id=user, n=1, recipe="front", exclude=others)
+            ranking_id = f"{number:015x}".ljust(32, "0")
+            made = recommended(pipeline, visitors.visitor(user, moment), request, moment, ranking_id)
+            log.append(logged(pipeline, Cards(live), made, "recommend", request), recipes["front"])
+            shown = live.id(int(made.ranking.items[0]))
+            clicked = number % 3 > 0 if (shown == "own00a") is (liked == "same") else number % 5 == 0
+            types = ["impression"] + ["click"] * clicked
+            events += [
+                Event(f"{number} {one}", one, user, moment + timedelta(seconds=9), shown, ranking_id=ranking_id)
+                for one in types
+            ]
+    with closing(EventLog(layout)) as log_of_events:
+        log_of_events.append(events)
+
+
+def test_promotion_asks_the_log_what_the_challenger_would_have_earned(layout: Layout, command: Command) -> None:
+    command("fit", "popularity", "--workers", 1, "--var", layout.root)
+    command("promote", "--force", "--workers", 1, "--var", layout.root)
+    command("fit", "own-frequency", "--workers", 1, "--var", layout.root)
+    champion = served(layout)
+    for name, rankings, liked, status, words in (
+        ("worse", 600, "same", 1, "which makes it worse"),
+        ("better", 600, "own", 0, "which makes it better"),
+        ("without overlap", 40, "same", 0, "The log cannot judge by front"),
+    ):
+        var = layout.root.parent / name
+        shutil.copytree(layout.root, var)
+        serve(Layout(var), rankings, liked)
+        outcome = command("promote", "--workers", 1, "--var", var)
+        assert outcome.status == status, outcome.text
+        assert words in " ".join(outcome.text.split())
+        assert (served(Layout(var)) == champion) is (status == 1)
 
 
 @pytest.fixture
