@@ -15,16 +15,13 @@ from features.catalog import Catalog
 from features.fields import microseconds
 from features.interactions import History
 from features.layout import Layout
-from features.profiles import Profile
 from models.bundle import Bundle
-from serving.answers import rankings as answers
 from serving.live_catalog import LiveCatalog
 from serving.pipeline import Pipeline
 from serving.ranking_log import LoggedRanking, SQLiteRankingLog
 from serving.recipes import Recipe, Recipes
-from serving.replay import REQUESTS
-from serving.visitors import NO_CODE, Visitor
-from serving.wire import rankings as wire
+from serving.replay import remade
+from serving.visitors import NO_CODE
 
 MOST: Final = 20_000
 """The latest of them are enough; each is made again."""
@@ -64,7 +61,8 @@ def explored_places(
                     pipelines.clear()  # rankings come in order, and so do the versions of the catalog
                 live = LiveCatalog(target, catalog, ranking.catalog_version)
                 pipelines[key] = Pipeline(target, Recipes(recipes={name: recipe}), live)
-            return _items(ranking, pipelines[key], history_of(ranking.history, own, target))
+            history = history_of(ranking.history, own, target)
+            return [item_id for item_id, _ in remade(ranking, pipelines[key], history)]
 
         for ranking_id in log.explored(name, since, MOST):
             ranking = log.ranking(ranking_id)
@@ -109,17 +107,3 @@ def history_of(history: History, own: Bundle, target: Bundle) -> History:
         items, code_of[history.event_type], history.timestamp_s, history.quantity, history.value, history.session
     )
     return moved[(items >= 0) & (moved.event_type != NO_CODE)]
-
-
-def _items(ranking: LoggedRanking, pipeline: Pipeline, history: History) -> list[str]:
-    request = REQUESTS[ranking.kind].model_construct(**json.loads(ranking.request))
-    visitor = Visitor(ranking.user_id or "", (), Profile.empty(), ranking.profile_version, history, ranking.known)
-    now, ranking_id = ranking.made_at, ranking.ranking_id
-    match request:
-        case wire.RecommendRequest():
-            made = answers.recommended(pipeline, visitor, request, now, ranking_id)
-        case wire.RankRequest():
-            made = answers.ranked(pipeline, visitor, request, now, ranking_id)
-        case wire.SimilarRequest():
-            made = answers.similar(pipeline, request, now, ranking_id)
-    return [pipeline.catalog.id(item) for item in made.ranking.items.tolist()]

@@ -9,6 +9,7 @@ from typing import Final
 from features.catalog import Catalog
 from features.database import open_database
 from features.errors import NotFound
+from features.interactions import History
 from features.layout import Layout
 from features.profiles import Profile
 from models.bundle import Bundle
@@ -21,7 +22,7 @@ from serving.recipes import Recipe, Recipes
 from serving.visitors import Visitor
 from serving.wire import rankings as wire
 
-REQUESTS: Final[dict[str, type[wire.RecommendRequest | wire.RankRequest | wire.SimilarRequest]]] = {
+_REQUESTS: Final[dict[str, type[wire.RecommendRequest | wire.RankRequest | wire.SimilarRequest]]] = {
     "recommend": wire.RecommendRequest,
     "rank": wire.RankRequest,
     "similar": wire.SimilarRequest,
@@ -54,12 +55,20 @@ def replayed(layout: Layout, ranking: LoggedRanking, recipe: Recipe) -> list[tup
     bundle = Bundle.load(layout.bundles / ranking.bundle_id)
     with closing(Catalog(layout)) as catalog:
         live = LiveCatalog(bundle, catalog, ranking.catalog_version)
-    request = REQUESTS[ranking.kind].model_construct(**json.loads(ranking.request))
-    name = request.recipe
-    pipeline = Pipeline(bundle, Recipes(recipes={name: recipe}), live)
-    history = ranking.history
+    pipeline = Pipeline(bundle, Recipes(recipes={_request(ranking).recipe: recipe}), live)
+    return remade(ranking, pipeline, ranking.history)
+
+
+def remade(ranking: LoggedRanking, pipeline: Pipeline, history: History) -> list[tuple[str, float]]:
+    """Return the items that ``pipeline`` gives for the request of ``ranking`` at its moment, and their scores.
+
+    Args:
+        ranking: What was asked, when, and what was known of the visitor.
+        pipeline: One with a recipe of the name that was asked for.
+        history: That of the visitor, in the codes of the pipeline's bundle.
+    """
+    request, now, ranking_id = _request(ranking), ranking.made_at, ranking.ranking_id
     visitor = Visitor(ranking.user_id or "", (), Profile.empty(), ranking.profile_version, history, ranking.known)
-    now, ranking_id = ranking.made_at, ranking.ranking_id
     match request:
         case wire.RecommendRequest():
             made = answers.recommended(pipeline, visitor, request, now, ranking_id)
@@ -67,7 +76,11 @@ def replayed(layout: Layout, ranking: LoggedRanking, recipe: Recipe) -> list[tup
             made = answers.ranked(pipeline, visitor, request, now, ranking_id)
         case wire.SimilarRequest():
             made = answers.similar(pipeline, request, now, ranking_id)
-    return list(zip(map(live.id, made.ranking.items), made.ranking.scores.tolist(), strict=True))
+    return list(zip(map(pipeline.catalog.id, made.ranking.items), made.ranking.scores.tolist(), strict=True))
+
+
+def _request(ranking: LoggedRanking) -> wire.RecommendRequest | wire.RankRequest | wire.SimilarRequest:
+    return _REQUESTS[ranking.kind].model_construct(**json.loads(ranking.request))
 
 
 def recipes_in_force(layout: Layout, built_in: Recipes) -> Recipes:
