@@ -10,7 +10,6 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from pydantic import PositiveFloat, PositiveInt
 from scipy import sparse
-from scipy.sparse.linalg import eigsh
 
 from features.snapshot import Snapshot
 from models.content import ContentSettings, content_vectors
@@ -117,9 +116,13 @@ def _spectral(after: sparse.csr_matrix, n: int, rng: Generator) -> Vectors:
     n = min(n, graph.shape[0] - 1)
     if n < 1 or not graph.nnz:
         return np.zeros((graph.shape[0], 1), np.float32)
+    from sklearn.utils.extmath import randomized_svd  # here: what answers needs none of it, and it is large
+
     root = np.sqrt(sums(graph)[0])
-    values, vectors = eigsh(divided(graph, root, root).astype(np.float64), n, v0=rng.random(graph.shape[0]), rng=rng)
-    return _of_length_1(vectors * np.sqrt(np.abs(values)))
+    ties = divided(graph, root, root).astype(np.float32)
+    # Random projections, for to iterate until vectors are exact takes minutes, and these do as well.
+    left, singular, _ = randomized_svd(ties, n, n_iter=4, random_state=int(rng.integers(2**31)))
+    return _of_length_1(left * np.sqrt(singular))
 
 
 def _of_length_1(vectors: NDArray[Any]) -> Vectors:
