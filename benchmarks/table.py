@@ -19,6 +19,7 @@ from typing import Annotated, Any, Final
 import typer
 from rich.console import Console
 
+from features.command_line import write
 from features.errors import InvalidInput, NotFound
 
 HERE: Final = Path(__file__).parent
@@ -117,9 +118,7 @@ def main(
     """Write the page."""
     if not results.is_dir():
         raise NotFound(f"There is no folder {results}. Give the one that holds the JSON files of the runs.")
-    new = out.with_name(out.name + ".new")
-    new.write_text(page(_read(results)), encoding="utf-8")
-    new.replace(out)
+    write(out, page(_read(results)))
     Console().print(f"Wrote {out}.")
 
 

@@ -20,6 +20,7 @@ from numba import njit
 
 from features.compiled import BYTES, INTS, LONG_ROWS, LONGS
 from features.counters import FIRST_HOUR, FIRST_NAME, FIRST_WEEKDAY, ITEM_VIEWS, MONEY, PIECES, PURCHASES, RETURNS
+from features.events import STANDARD_EVENT_TYPES
 
 DAY_S: Final = 86_400
 QUANTITY_STEPS: Final = 1_000
@@ -38,13 +39,13 @@ WEEKDAY, HOUR, FIRST_KEY = 6, 7, 8
 """Columns of the events to fold: those of an interaction (item -1 where there is none), weekday and hour where the
 visitor is, and then counters to add 1 to (0: none)."""
 
-VIEW: Final = 0
-PURCHASE: Final = 3
+VIEW, PURCHASE, IMPRESSION = map(STANDARD_EVENT_TYPES.index, ("view", "purchase", "impression"))
 _NO_VISIT: Final = np.zeros(128, np.bool_)
-_NOT_KEPT: Final = np.zeros(128, np.bool_)
-for code in (11, 12, 13, 14, 15, 16, 17, 18, 19, 20):  # e-mail, push and links between identities
-    _NO_VISIT[code] = True
-_NOT_KEPT[5] = True  # impressions would push out what tells more
+for name in (
+    *("email_sent", "email_open", "email_click", "unsubscribe", "push_sent", "push_open", "push_click", "push_dismiss"),
+    *("identify", "unidentify"),
+):
+    _NO_VISIT[STANDARD_EVENT_TYPES.index(name)] = True
 
 
 @njit
@@ -114,7 +115,7 @@ def folded(events):  # type: ignore[no-untyped-def]
             fixed[MONEY] += row[VALUE]
             fixed[PIECES] += row[QUANTITY]
             fixed[PURCHASES if row[QUANTITY] >= 0 else RETURNS] += 1
-        if row[ITEM] >= 0 and not _NOT_KEPT[kind]:
+        if row[ITEM] >= 0 and kind != IMPRESSION:  # impressions would push out what tells more
             _set(kept, n_kept, events, at)
             n_kept += 1
 

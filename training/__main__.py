@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from features.command_line import Var, console, run
+from features.command_line import Var, console, run, write
 from features.errors import InvalidInput, NotFound
 from features.layout import Layout
 
@@ -196,12 +196,12 @@ def benchmark_command(
 
     if protocol not in tuple(Protocol):
         raise InvalidInput(f"There is no protocol {protocol!r}. Protocols: {', '.join(Protocol)}.")
+    if not json_file.absolute().parent.is_dir():
+        raise InvalidInput(f"{json_file} cannot be written: there is no such folder. Give a file in one that exists.")
     layout = Layout(var) if var else None
     with _progress() as progress:
         result = benchmark(folder, Protocol(protocol), budget_minutes, seed, ids_only, progress, layout)
-    new = json_file.with_name(json_file.name + ".new")
-    new.write_text(json.dumps(result, indent=2), encoding="utf-8")
-    new.replace(json_file)
+    write(json_file, json.dumps(result, indent=2))
     for name, value in result["metrics"].items():
         output.print(f"{name:10} {value:.4f}")
 

@@ -54,6 +54,13 @@ def test_what_always_follows_is_found(protocol: str, metric: str, tmp_path: Path
     assert found["answering_ms"]["distilled"]["median"] > 0
 
 
+def test_what_could_not_be_written_in_the_end_is_not_begun(tmp_path: Path, command: Command) -> None:
+    asked = command("benchmark", tmp_path, "--protocol", "split", "--json", tmp_path / "none" / "out.json")
+
+    assert asked.status == 2
+    assert "no such folder" in asked.text
+
+
 def test_a_protocol_that_there_is_not_and_a_folder_without_data_are_said(tmp_path: Path, command: Command) -> None:
     unknown = command("benchmark", tmp_path, "--protocol", "guess", "--json", tmp_path / "out.json")
     empty = command("benchmark", tmp_path, "--protocol", "split", "--json", tmp_path / "out.json")
