@@ -16,7 +16,7 @@ from scipy import sparse
 
 from features.affinities import Affinity as Liked
 from features.affinities import AffinityThresholds, ItemValues, Taste, affinities, slot, strength, taste
-from features.compiled import DOUBLE_ROWS, FLOATS, INTS, LONGS
+from features.compiled import DOUBLE_ROWS, FLOATS, INTS, LONG, LONGS
 from features.interactions import History, IntArray
 from features.settings import Settings
 from features.snapshot import Snapshot
@@ -169,11 +169,11 @@ class Affinity(Scorer):
         """Return the ``n`` items that score highest among the ``strongest_items``."""
         return best_first(self._strongest, self.odds(self.taste(history, now), self._strongest), n)
 
-    def liked(self, taste: Taste, n: int) -> IntArray:
+    @staticmethod
+    def liked(taste: Taste, n: int) -> IntArray:
         """Return the numbers of the ``n`` values that are preferred most: more of it than usual, and how much."""
-        strength = taste.weight * taste.lift
-        best = np.argsort(-strength, kind="stable")[:n]
-        return taste.values[best[strength[best] > 0]]
+        values: IntArray = _liked(taste.values, taste.weight, taste.lift, n)
+        return values
 
     def likes(self, history: History, n: int, now: datetime, thresholds: AffinityThresholds = SPOKEN) -> list[Liked]:
         """Return the ``n`` values that the profile prefers most, and the interactions that say so."""
@@ -231,6 +231,22 @@ class Affinity(Scorer):
         return np.sort(np.argpartition(self.strength, last)[last:] if last else np.arange(len(self.strength))).astype(
             np.int32
         )
+
+
+@njit((INTS, FLOATS, FLOATS, LONG), cache=True)
+def _liked(values, weight, lift, n):  # type: ignore[no-untyped-def]
+    liked, strength = np.empty(n, np.int32), np.empty(n, np.float32)
+    n_liked = 0
+    for k in range(len(values)):
+        mine = weight[k] * lift[k]
+        if mine > 0 and (n_liked < n or mine > strength[n - 1]):
+            at = min(n_liked, n - 1)
+            while at > 0 and strength[at - 1] < mine:
+                liked[at], strength[at] = liked[at - 1], strength[at - 1]
+                at -= 1
+            liked[at], strength[at] = values[k], mine
+            n_liked = min(n_liked + 1, n)
+    return liked[:n_liked]
 
 
 _TASTE = (INTS, INTS, FLOATS, FLOATS, FLOATS, FLOATS)

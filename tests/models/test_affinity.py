@@ -4,8 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from features.affinities import AffinityThresholds
+from features.affinities import AffinityThresholds, Taste
 from features.interactions import History
 from models.affinity import Affinity, AffinitySettings
 from tests.worlds import NOW, event, item, snapshot
@@ -37,6 +39,16 @@ def test_an_affinity_is_a_share_over_the_usual_share(tmp_path: Path) -> None:
     assert affinity.likes(ann, 5, NOW, AffinityThresholds(lookback_days=39)) == []
     assert affinity.likes(ann, 5, NOW, AffinityThresholds(threshold=0.5)) == []
     assert affinity.likes(ann, 5, NOW, AffinityThresholds(confidence=0.8)) == []
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(-2, 3)), max_size=30))
+def test_the_values_liked_most_come_first_and_of_equally_liked_ones_the_earlier(known: list[tuple[int, int]]) -> None:
+    weight, lift = (np.array([pair[column] for pair in known], np.float32) for column in (0, 1))
+    values = np.arange(len(known), dtype=np.int32)
+    taste = Taste(np.zeros(1, np.int32), values, weight, lift, days=weight, other_lift=lift)
+    strengths = {value: weight * lift for value, (weight, lift) in enumerate(known) if weight * lift > 0}
+    expected = sorted(strengths, key=lambda value: -strengths[value])[:4]
+    assert Affinity.liked(taste, 4).tolist() == expected
 
 
 def test_what_is_of_a_liked_kind_scores_though_nobody_bought_it_and_the_rest_does_not(tmp_path: Path) -> None:
