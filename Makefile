@@ -33,5 +33,5 @@ $(VENV)/uv:
 $(VENV)/demo $(VENV)/test: $(VENV)/uv pyproject.toml constraints.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable ".[$(notdir $@)]"
 	@# what is compiled on first use is so before: where Python may not write bytecode, every start would do it anew
-	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -c 'import serving.application'
+	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -c 'import duckdb, features.__main__, serving.__main__, serving.application'
 	touch $@

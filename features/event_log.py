@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -431,7 +432,7 @@ def _mark_known(engine: duckdb.DuckDBPyConnection, known: list[Path], folder: Pa
     if not known:
         return
     all_columns = folder / "columns.parquet"  # files of earlier versions may lack some
-    pq.write_table(SCHEMA.empty_table(), all_columns)
+    pq.write_table(pa.Table.from_batches([], SCHEMA), all_columns)  # `empty_table` would import pandas
     engine.execute(_KNOWN, [[str(path) for path in (all_columns, *known)]])
 
 
@@ -446,12 +447,13 @@ def _duckdb(folder: Path) -> duckdb.DuckDBPyConnection:
 
 def _held(paths: list[Path], event_ids: list[str]) -> set[str]:
     """Return those of ``event_ids`` that the Parquet files hold."""
-    wanted = pa.array(event_ids, pa.string())
     held: set[str] = set()
-    if event_ids:
-        for path in paths:
-            there = pq.read_table(path, columns=["event_id"])["event_id"]
-            held.update(there.filter(pc.is_in(there, wanted)).to_pylist())
+    if not event_ids:
+        return held
+    wanted = pa.array(event_ids, pa.string())
+    for path in paths:
+        there = pq.read_table(path, columns=["event_id"])["event_id"]
+        held.update(there.filter(pc.is_in(there, wanted)).to_pylist())
     return held
 
 
@@ -460,7 +462,7 @@ def _days(batch: pa.RecordBatch) -> Iterator[tuple[datetime, pa.RecordBatch]]:
     batch = pa.RecordBatch.from_arrays(
         [column.cast(kind) for column, kind in zip(batch.columns, SCHEMA.types, strict=True)], schema=SCHEMA
     )
-    days = batch["timestamp"].cast(pa.int64()).to_numpy() // 86_400_000_000
+    days = pl.Series(batch["timestamp"]).dt.epoch("d").to_numpy()  # Arrow's own way would import pandas
     starts = [0, *(np.flatnonzero(np.diff(days)) + 1).tolist(), len(days)]
     for start, end in pairwise(starts):
         if end > start:

@@ -110,7 +110,7 @@ for each user; and what they tell in words, by user."""
 
 def _encoded(events: pa.Table, numbers: Numbers, database: Connection) -> Encoded:
     """Return ``events`` as the numbers that ``profile_arrays.folded`` takes, those of one user side by side."""
-    timestamp_us = events["timestamp"].cast(pa.int64()).to_numpy()
+    timestamp_us = pl.Series(events["timestamp"]).dt.epoch("us").to_numpy()  # Arrow's own way would import pandas
     second = timestamp_us // 1_000_000
     users, user = _dictionary(events["user_id"])
     order = np.argsort(np.array(users, dtype=object), kind="stable")
@@ -156,19 +156,18 @@ def _profiles(
 
 def _link(events: pa.Table, store: SQLiteProfileStore, version: int) -> None:
     """Take in which ids ``events`` say are one person."""
-    linking = pc.is_in(events["event_type"], pa.array(LINKING, pa.string()))
-    said = events.filter(pc.and_(linking, pc.is_valid(events["same_as"])))
-    when_us = said["timestamp"].cast(pa.int64()).to_pylist()
-    for user_id, same_as, event_type, timestamp_us in zip(
-        *(said[name].to_pylist() for name in ("user_id", "same_as", "event_type")), when_us, strict=True
-    ):
+    linking = pl.col("event_type").is_in(list(LINKING)) & pl.col("same_as").is_not_null()
+    said = pl.DataFrame(events).filter(linking)
+    for user_id, same_as, event_type, timestamp_us in said.select(
+        "user_id", "same_as", "event_type", pl.col("timestamp").dt.epoch("us")
+    ).iter_rows():
         store.link(user_id, same_as, timestamp_us, LINKING[event_type], version)
 
 
 def _dictionary(column: pa.ChunkedArray) -> tuple[list[str], NDArray[np.int32]]:
     """Return the different texts of ``column``, and the index of each row's in them, -1 for null."""
     coded = column.combine_chunks().dictionary_encode()
-    return coded.dictionary.to_pylist(), coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    return coded.dictionary.to_pylist(), pl.Series(coded.indices).fill_null(-1).to_numpy()
 
 
 def _mapped(column: pa.ChunkedArray, number: Callable[[str], int], missing: int) -> NDArray[np.int64]:
@@ -178,7 +177,7 @@ def _mapped(column: pa.ChunkedArray, number: Callable[[str], int], missing: int)
 
 
 def _steps(column: pa.ChunkedArray, per_unit: int) -> NDArray[np.int64]:
-    return np.rint(column.fill_null(0.0).to_numpy() * per_unit).astype(np.int64)
+    return np.rint(pl.Series(column).fill_null(0.0).to_numpy() * per_unit).astype(np.int64)
 
 
 def _groups(files: Iterable[tuple[str, int]]) -> Iterator[list[str]]:
@@ -197,7 +196,7 @@ def _groups(files: Iterable[tuple[str, int]]) -> Iterator[list[str]]:
 
 def _read(paths: Sequence[Path], known: list[str]) -> pa.Table:
     """Return the events of ``paths`` but those whose ids are ``known``."""
-    tables = [SCHEMA.empty_table().select(_COLUMNS)]
+    tables = [pa.Table.from_batches([], SCHEMA).select(_COLUMNS)]  # `empty_table` would import pandas
     for path in paths:
         with pq.ParquetFile(path) as file:
             tables.append(file.read(columns=[name for name in _COLUMNS if name in file.schema_arrow.names]))
