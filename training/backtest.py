@@ -41,6 +41,8 @@ CURVE_USERS: Final = 300
 """How many users a learning curve is drawn for, at most."""
 CURVE_STEP: Final = 10
 """How many trees lie between two points of a learning curve."""
+GROUPS: Final = 5
+"""Users are told apart by the length of their history in so many groups of one size."""
 METRICS: Final = ("recall", "ndcg", "average_precision", "hit_rate", "reciprocal_rank", "novelty")
 """What is measured for each user; the columns of ``rank_held_out``."""
 
@@ -180,11 +182,22 @@ def learning_curve(split: HeldOut, bundle: Path, rng: Generator) -> pl.DataFrame
     return pl.DataFrame(rows)
 
 
+def of_targets(found: pl.DataFrame) -> dict[str, pl.DataFrame]:
+    """Return the rows of ``found`` by its column ``target``, in their order."""
+    return {str(target): rows for (target,), rows in found.group_by("target", maintain_order=True)}
+
+
+def by_history(rows: pl.DataFrame) -> list[pl.DataFrame]:
+    """Return ``rows``, those of fewest purchases before first, in ``GROUPS`` groups of one size; none is empty."""
+    ordered = rows.sort("purchases")
+    return [ordered[part] for part in np.array_split(np.arange(len(rows)), GROUPS) if len(part)]
+
+
 def intervals(ranked: pl.DataFrame, seed: int) -> dict[str, dict[str, Interval]]:
     """Return the mean of each of ``METRICS`` over the users of each target that has two; ``seed`` draws resamples."""
     return {
-        str(target): {name: mean_interval(rows[name].to_numpy(), np.random.default_rng(seed)) for name in METRICS}
-        for (target,), rows in ranked.group_by("target", maintain_order=True)
+        target: {name: mean_interval(rows[name].to_numpy(), np.random.default_rng(seed)) for name in METRICS}
+        for target, rows in of_targets(ranked).items()
         if len(rows) > 1
     }
 
@@ -195,10 +208,10 @@ def variety(ranked: pl.DataFrame, in_catalog: NDArray[np.bool_]) -> dict[str, di
     ``in_catalog`` says of each item whether it may be shown at all; shape (items,).
     """
     found = {}
-    for (target,), rows in ranked.group_by("target", maintain_order=True):
+    for target, rows in of_targets(ranked).items():
         rankings = rows["ranking"].to_numpy()
         shown = ranking_metrics.shown(rankings, len(in_catalog), PLACES)[in_catalog]
-        found[str(target)] = {
+        found[target] = {
             "coverage": ranking_metrics.coverage(shown),
             "gini": ranking_metrics.gini(shown),
             "distinct_lists": ranking_metrics.distinct_lists(rankings, PLACES),

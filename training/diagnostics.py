@@ -15,10 +15,8 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from evaluation.ranking_metrics import NO_ITEM, shown
-from training.backtest import PLACES, intervals, variety
+from training.backtest import PLACES, by_history, intervals, of_targets, variety
 
-GROUPS: Final = 5
-"""Users are told apart by the length of their history in so many groups of one size."""
 BINS: Final = 10
 SAME: Final = 0.8
 """Warned is where more of everybody's places than this hold the same few items."""
@@ -102,7 +100,7 @@ def sameness(rankings: NDArray[np.int32], buyers: NDArray[np.int64]) -> tuple[fl
 def warnings(ranked: pl.DataFrame, buyers: NDArray[np.int64]) -> list[str]:
     """Return one sentence for each target whose rankings are the same popular items for everybody."""
     found = []
-    for (target,), rows in ranked.group_by("target", maintain_order=True):
+    for target, rows in of_targets(ranked).items():
         share, popularity = sameness(rows["ranking"].to_numpy(), buyers)
         if len(rows) > 1 and share > SAME and popularity >= POPULAR:
             found.append(
@@ -116,7 +114,7 @@ def warnings(ranked: pl.DataFrame, buyers: NDArray[np.int64]) -> list[str]:
 def numbers(ranked: pl.DataFrame, buyers: NDArray[np.int64]) -> dict[str, float]:
     """Return what a run logs of this: ``TARGET/sameness`` and ``TARGET/calibration_error``."""
     found = {}
-    for (target,), rows in ranked.group_by("target", maintain_order=True):
+    for target, rows in of_targets(ranked).items():
         found[f"{target}/sameness"] = sameness(rows["ranking"].to_numpy(), buyers)[0]
         found[f"{target}/calibration_error"] = calibration(rows).error
     return found
@@ -140,7 +138,7 @@ def page(
         pictures: PNG files by their captions.
         seed: Draws resamples of intervals.
     """
-    targets = {str(target): rows for (target,), rows in ranked.group_by("target", maintain_order=True)}
+    targets = of_targets(ranked)
     body = [f'<p class="warning">{escape(sentence)}</p>' for sentence in warnings(ranked, buyers)]
     metrics = intervals(ranked, seed)
     names = list(next(iter(metrics.values()), {}))
@@ -192,15 +190,13 @@ def page(
 
 
 def _by_history(rows: pl.DataFrame) -> list[tuple[str, ...]]:
-    ordered = rows.sort("purchases")
-    groups = [ordered[part] for part in np.array_split(np.arange(len(rows)), GROUPS) if len(part)]
     return [
         (
             f"{group['purchases'][0]}-{group['purchases'][-1]}",
             f"{len(group):,}",
             *(f"{group[name].to_numpy().mean():.4f}" for name in ("ndcg", "recall")),
         )
-        for group in groups
+        for group in by_history(rows)
     ]
 
 

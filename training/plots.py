@@ -11,17 +11,15 @@ from numpy.typing import NDArray
 
 from evaluation.intervals import mean_interval
 from evaluation.ranking_metrics import NO_ITEM
-
-GROUPS = 5
+from training.backtest import by_history, of_targets
 
 
 def ndcg_by_history(ranked: pl.DataFrame, path: Path, seed: int) -> None:
     """Draw NDCG by length of history, with intervals; ``ranked`` as ``rank_held_out`` returns it."""
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
-    for (target,), rows in ranked.group_by("target", maintain_order=True):
-        by_history = rows.sort("purchases")
-        groups = [by_history[part] for part in np.array_split(np.arange(len(rows)), GROUPS) if len(part) > 1]
+    for target, rows in of_targets(ranked).items():
+        groups = [group for group in by_history(rows) if len(group) > 1]
         found = [mean_interval(g["ndcg"].to_numpy(), np.random.default_rng(seed), resamples=200) for g in groups]
         mean = np.array([interval.mean for interval in found])
         spread = np.abs(np.array([[i.low, i.high] for i in found]).T - mean)
@@ -44,7 +42,7 @@ def popularity_of_the_recommended(ranked: pl.DataFrame, buyers: NDArray[np.int64
     most_popular_first = np.argsort(-buyers, kind="stable")
     number = np.arange(1, len(buyers) + 1)
     axes.plot(number, np.cumsum(buyers[most_popular_first]) / max(buyers.sum(), 1), "k--", label="bought before")
-    for (target,), rows in ranked.group_by("target", maintain_order=True):
+    for target, rows in of_targets(ranked).items():
         places = rows["ranking"].to_numpy()
         shown = np.bincount(places[places != NO_ITEM], minlength=len(buyers))
         axes.plot(number, np.cumsum(shown[most_popular_first]) / max(shown.sum(), 1), label=f"recommended: {target}")
@@ -60,7 +58,7 @@ def learning_curve(curve: pl.DataFrame, path: Path) -> None:
     """Draw NDCG on the held-out period by the number of trees; ``curve`` as ``backtest.learning_curve`` returns it."""
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
-    for (target,), rows in curve.group_by("target", maintain_order=True):
+    for target, rows in of_targets(curve).items():
         axes.plot(rows["trees"], rows["ndcg"], label=target)
     axes.set(xlabel="trees", ylabel="NDCG@20", title="Learning curve, on days that were not learned from")
     axes.set_ylim(bottom=0)
