@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import TypeVar
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -11,12 +13,17 @@ from fastapi.responses import Response
 from serving.answers import rankings as answers
 from serving.assembly import Assembly
 from serving.champion import Served
+from serving.pipeline import Pipeline
 from serving.routes.parts import answered, assembly, serving
+from serving.visitors import Visitor
 from serving.wire import rankings as wire
 from serving.wire.messages import Id
 from serving.wire.messages import Request as Body
 
 router = APIRouter()
+
+Personal = TypeVar("Personal", wire.RecommendRequest, wire.RankRequest)
+"""A request that names a visitor and a recipe."""
 
 
 def logged_answer(
@@ -36,28 +43,33 @@ def logged_answer(
     return answer
 
 
-@router.post("/v1/recommend", response_model=wire.RankingAnswer)
-async def recommend(request: Request, body: wire.RecommendRequest) -> Response:
-    """Return items for a visitor."""
+def _for_visitor(
+    request: Request,
+    kind: str,
+    ranked: Callable[[Pipeline, Visitor, Personal, datetime, str], answers.Made],
+    body: Personal,
+    why_not: Iterable[str] = (),
+) -> Response:
+    """Return what ``ranked`` makes of ``body``, by the recipe that an experiment may choose in place of its own."""
     served, parts = serving(request), assembly(request)
     now = parts.now(served.pipeline.bundle)
     visitor, ranking_id = served.visitors.visitor(body.user_id, now, body.context), parts.new_id()
     recipe = parts.decisions.recipe(body.recipe, visitor, now, ranking_id, body.variants)
     body = body if recipe == body.recipe else body.model_copy(update={"recipe": recipe})
-    made = answers.recommended(served.pipeline, visitor, body, now, ranking_id)
-    return _json(logged_answer(parts, served, made, "recommend", body, body.explain, body.why_not))
+    made = ranked(served.pipeline, visitor, body, now, ranking_id)
+    return _json(logged_answer(parts, served, made, kind, body, body.explain, why_not))
+
+
+@router.post("/v1/recommend", response_model=wire.RankingAnswer)
+async def recommend(request: Request, body: wire.RecommendRequest) -> Response:
+    """Return items for a visitor."""
+    return _for_visitor(request, "recommend", answers.recommended, body, body.why_not)
 
 
 @router.post("/v1/rank", response_model=wire.RankingAnswer)
 async def rank(request: Request, body: wire.RankRequest) -> Response:
     """Return the given items in the order for a visitor; those left out come back with the reason."""
-    served, parts = serving(request), assembly(request)
-    now = parts.now(served.pipeline.bundle)
-    visitor, ranking_id = served.visitors.visitor(body.user_id, now, body.context), parts.new_id()
-    recipe = parts.decisions.recipe(body.recipe, visitor, now, ranking_id, body.variants)
-    body = body if recipe == body.recipe else body.model_copy(update={"recipe": recipe})
-    made = answers.ranked(served.pipeline, visitor, body, now, ranking_id)
-    return _json(logged_answer(parts, served, made, "rank", body, body.explain))
+    return _for_visitor(request, "rank", answers.ranked, body)
 
 
 @router.post("/v1/similar", response_model=wire.RankingAnswer)
