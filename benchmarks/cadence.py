@@ -81,7 +81,7 @@ def main(
             name: [lived(world, campaign, np.random.default_rng(seed)) for seed, world in enumerate(worlds)]
             for name, campaign in contestants().items()
         }
-        Console().print(shown(runs, f"The world {kind}"))
+        Console(width=120).print(shown(runs, f"The world {kind}"))
         found[kind] = {
             "net": {name: [run.net for run in of_each] for name, of_each in runs.items()},
             "adaptive_per_fixed": {
