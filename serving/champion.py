@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import re
 import sqlite3
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from serving.live_catalog import LiveCatalog
 from serving.pipeline import Pipeline
 from serving.query import Query
 from serving.recipes import Recipes
+from serving.repeating import repeating
 from serving.visitors import Visitors
 
 log = logging.getLogger("attune")
@@ -110,19 +110,8 @@ class Champion:
         self.refresh()
         if self._seen is None:
             log.warning("Not ready: %s", self._problem)
-        left = threading.Event()
-
-        def follow() -> None:
-            while not left.wait(self._poll_s):
-                self.refresh()
-
-        thread = threading.Thread(target=follow, name="champion", daemon=True)
-        thread.start()
-        try:
+        with repeating(self.refresh, self._poll_s, "champion"):
             yield
-        finally:
-            left.set()
-            thread.join()
 
     def _loaded(self, bundle_id: str) -> Served:
         if not re.fullmatch(r"[\w-]+", bundle_id):

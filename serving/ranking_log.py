@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import blake2b
 from pathlib import Path
-from threading import Event, Lock, Thread
+from threading import Lock
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -23,6 +23,7 @@ from features.fields import EPOCH, microseconds
 from features.interactions import COLUMNS, History
 from features.layout import Layout
 from serving.recipes import Recipe
+from serving.repeating import repeating
 
 log = logging.getLogger("attune")
 
@@ -191,22 +192,17 @@ class SQLiteRankingLog:
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Write every ``WRITE_EVERY_S`` in a thread until the context is left, and then what is still waiting."""
-        left = Event()
 
         def write() -> None:
-            while not left.wait(WRITE_EVERY_S):
-                try:
-                    self.write()
-                except sqlite3.Error:
-                    log.exception("Rankings could not be logged; those that waited are lost.")
+            try:
+                self.write()
+            except sqlite3.Error:
+                log.exception("Rankings could not be logged; those that waited are lost.")
 
-        thread = Thread(target=write, name="rankings", daemon=True)
-        thread.start()
         try:
-            yield
+            with repeating(write, WRITE_EVERY_S, "rankings"):
+                yield
         finally:
-            left.set()
-            thread.join()
             self.close()
 
     def ranking(self, ranking_id: str) -> LoggedRanking:
