@@ -8,12 +8,12 @@ from datetime import datetime
 from typing import Any, ClassVar, Final, Self
 
 import numpy as np
-from numba import njit, types
+from numba import njit
 from numpy.typing import NDArray
 from pydantic import Field, PositiveFloat, PositiveInt
 from scipy import sparse
 
-from features.compiled import DOUBLE, FLOATS, INTS, LONG, LONGS
+from features.compiled import DOUBLE, FLOAT_ROWS, FLOATS, INT, INTS, LONG, LONGS
 from features.interactions import History, IntArray
 from features.settings import Settings
 from features.snapshot import Snapshot
@@ -26,9 +26,6 @@ BLOCK_ROWS: Final = 1024
 BLOCK_ENTRIES: Final = 2**24
 """A product of dense matrices is held in blocks of so many entries, at most."""
 
-_SLOTS: Final = types.Array(types.int32, 1, "C")
-_TIES: Final = types.Array(types.float32, 2, "C")
-_ROWS: Final = types.Array(types.int64, 1, "C")
 _Pulled = tuple[IntArray, IntArray, Scores, NDArray[np.float32], NDArray[np.int64]]
 """What ``_pull`` returns."""
 
@@ -213,7 +210,7 @@ def _latest_first(item, weight, step_decay):  # type: ignore[no-untyped-def]
     return items[:n].copy(), weights[:n].copy()
 
 
-@njit((_SLOTS, INTS, types.int32), cache=True, inline="always")
+@njit((INTS, INTS, INT), cache=True, inline="always")
 def _slot(slots, items, item):  # type: ignore[no-untyped-def]
     """Return the slot that holds ``item``, or the empty one where it belongs; a slot holds 1 + the item's row."""
     mask = len(slots) - 1
@@ -270,7 +267,7 @@ def _pull(mine, weight, indptr, indices, strength, places):  # type: ignore[no-u
     return slots, items, scores, ties[:n], _best(items, scores, places)
 
 
-@njit((INTS, _SLOTS, INTS, FLOATS), cache=True)
+@njit((INTS, INTS, INTS, FLOATS), cache=True)
 def _scores_of(asked, slots, items, scores):  # type: ignore[no-untyped-def]
     found = np.zeros(len(asked), np.float32)
     for k in range(len(asked)):
@@ -280,7 +277,7 @@ def _scores_of(asked, slots, items, scores):  # type: ignore[no-untyped-def]
     return found
 
 
-@njit((INTS, _SLOTS, INTS, FLOATS, _TIES, _ROWS, LONG), cache=True)
+@njit((INTS, INTS, INTS, FLOATS, FLOAT_ROWS, LONGS, LONG), cache=True)
 def _columns(asked, slots, items, scores, ties, best, places):  # type: ignore[no-untyped-def]
     """Return the columns of ``NeighbourScorer.features`` for the items ``asked``."""
     columns = np.zeros((len(asked), 6), np.float32)
