@@ -40,6 +40,8 @@ from features.profile_store import SQLiteProfileStore
 from features.profiles import Profile, hour_of, weekday_of
 
 LENGTH = 50
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+"""As implicit asks for: threads within a request take processors from other requests."""
 RECIPE = """
 [recipes.measured]
 sources = [
@@ -121,14 +123,20 @@ def main(
                 running(
                     folder,
                     workers,
-                    environment={"ATTUNE_RECIPES": str(folder.resolve() / "recipes.toml"), "ATTUNE_CLOCK": "snapshot"},
+                    environment=ONE_THREAD
+                    | {"ATTUNE_RECIPES": str(folder.resolve() / "recipes.toml"), "ATTUNE_CLOCK": "snapshot"},
                     command=("benchmarks.serving_rivals", "attune"),
                 )
             )
             for folder, workers in ((small, 1), (small, 2), (large, 1))
         )
         rival = stack.enter_context(
-            running(small, ready="/docs", command=("benchmarks.serving_rivals", "implicit", str(small / "rival")))
+            running(
+                small,
+                ready="/docs",
+                environment=ONE_THREAD,
+                command=("benchmarks.serving_rivals", "implicit", str(small / "rival")),
+            )
         )
         what = {
             "empty": (attune, "/v1/empty"),
