@@ -20,7 +20,6 @@ IN_A_LINE: Final = 16
 """So many numbers of 32 bits come from memory together."""
 _SLOTS = types.Array(types.int32, 1, "C")
 _ITEMS = types.Array(types.int32, 1, "C")
-_COLUMN = types.Array(types.float64, 1, "C")
 _PARTS = types.Array(types.float64, 2, "C")
 _TABLE = types.Array(types.int64, 1, "C")
 

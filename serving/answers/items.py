@@ -53,9 +53,3 @@ def index_of(bundle: Bundle, item_id: str) -> int:
     if index is None:
         raise NotFound(f"There is no item {item_id!r}.")
     return index
-
-
-def title_of(bundle: Bundle, index: int) -> str | None:
-    """Return the title of the item ``index``, if it has one."""
-    title: str | None = bundle.catalog["title"][int(index)]
-    return title

@@ -125,7 +125,7 @@ def _made(folder: Path) -> Path:
 
 
 def serve(layout: Layout, rankings: int, liked: str) -> None:
-    """Log lists of one item, the ``same`` for all or their ``own``; the one of these that is ``liked`` has most clicks."""
+    """Log lists of one item, the ``same`` for all or their ``own``; that which is ``liked`` has most clicks."""
     bundle = Bundle.load(layout.bundles / str(served(layout)))
     recipe = {"ranker": "model", "explore": {"place": 1, "probability": 0.5}}
     events = []
