@@ -9,6 +9,7 @@ from fastapi import Request
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, TypeAdapter, ValidationError
+from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -45,16 +46,20 @@ class Quick:
             await self._app(scope, receive, send)
             return
         route, read, answer = quick
-        messages = [await receive()]
-        while messages[-1].get("more_body"):
-            messages.append(await receive())
+        messages: list[Message] = []
+        wrong: Exception
         try:
+            while not messages or messages[-1].get("more_body"):
+                messages.append(await receive())
             body = read(b"".join(message.get("body", b"") for message in messages))
-        except ValidationError:
-            unread = iter(messages)
+        except (ValidationError, HTTPException) as error:
+            unread, wrong = iter(messages), error
 
             async def again() -> Message:
-                return next(unread, None) or await receive()
+                message = next(unread, None)
+                if message is None and isinstance(wrong, HTTPException):  # a body that is too long is not read on
+                    raise wrong
+                return message or await receive()
 
             await self._app(scope, again, send)
             return

@@ -209,10 +209,22 @@ def test_a_body_that_is_not_said_to_be_json_is_answered_with_the_header_to_send(
     assert "Send Content-Type: application/json" in answer.json()["error"]["message"]
 
 
-def test_wrong_methods_and_bodies_without_end_are_refused_in_json(client: TestClient) -> None:
+def test_a_wrong_method_is_refused_in_json(client: TestClient) -> None:
     assert client.get("/v1/recommend").json()["error"]["code"] == "http_405"
-    answer = client.post("/v1/recommend", content=b" " * (MAX_BODY_BYTES + 1))
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "application/json; charset=utf-8", "text/plain"])
+@pytest.mark.parametrize("in_pieces", [False, True])
+def test_a_body_without_end_is_refused_whether_its_length_is_told_or_not(
+    client: TestClient, content_type: str, in_pieces: bool
+) -> None:
+    body = b'{"user_id": "ann"}' + b" " * MAX_BODY_BYTES
+    pieces = iter([body[:1_000], body[1_000:]])
+    headers = {"Content-Type": content_type}
+    answer = client.post("/v1/recommend", content=pieces if in_pieces else body, headers=headers)
     assert answer.status_code == 413
+    if in_pieces:  # one whose length is told does not get as far as our words
+        assert answer.json()["error"]["code"] == "http_413"
 
 
 def test_what_breaks_inside_is_not_shown(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
