@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from features.interactions import History, IntArray
 from features.settings import Settings
 from features.snapshot import Snapshot
-from models.scorer import Features, Reason, Scorer, Scores, best_first, event_weights, interaction_weights
+from models.scorer import Features, Reason, Scorer, Scores, best_first, event_weights, interaction_weights, of_latest
 
 FloatArray = NDArray[np.float32]
 LEAST_USUAL: Final = 0.01
@@ -124,12 +124,7 @@ class ALS(Scorer):
         return Reason("similar_people", "Chosen by people with a similar history.")
 
     def _user(self, history: History, now: datetime) -> FloatArray:
-        # Candidates and columns are asked for one after the other: what was found last for this very history is kept.
-        latest = self.__dict__.get("_latest")
-        if latest is None or latest[0] is not history or latest[1] != now:
-            latest = self.__dict__["_latest"] = (history, now, self._solved(history, now))
-        vector: FloatArray = latest[2]
-        return vector
+        return of_latest(self, history, now, lambda: self._solved(history, now))
 
     def _solved(self, history: History, now: datetime) -> FloatArray:
         weight = interaction_weights(history, self.event_weights, self.config.half_life_days, now)

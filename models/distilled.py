@@ -12,7 +12,7 @@ from pydantic import PositiveInt
 from features.interactions import History, IntArray
 from features.settings import Settings
 from models.blend import Blend, BlendSettings
-from models.scorer import Arrays, Features, Scorer
+from models.scorer import Arrays, Features, Scorer, of_latest
 
 
 class DistilledSettings(BlendSettings):
@@ -46,9 +46,5 @@ class Distilled(Blend):
 
     def _recent(self, history: History) -> History:
         # The very same for candidates and columns, for parts remember what they found for it.
-        latest = self.__dict__.get("_latest")
-        if latest is None or latest[0] is not history:
-            recent = history[max(0, len(history) - self.config.recent_interactions) :]
-            latest = self.__dict__["_latest"] = (history, recent)
-        found: History = latest[1]
-        return found
+        start = max(0, len(history) - self.config.recent_interactions)
+        return of_latest(self, history, None, lambda: history[start:])

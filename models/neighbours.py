@@ -17,7 +17,7 @@ from features.compiled import DOUBLE, FLOAT_ROWS, FLOATS, INT, INTS, LONG, LONGS
 from features.interactions import History, IntArray
 from features.settings import Settings
 from features.snapshot import Snapshot
-from models.scorer import Features, Reason, Scorer, Scores, best_first, event_weights, interaction_weights
+from models.scorer import Features, Reason, Scorer, Scores, best_first, event_weights, interaction_weights, of_latest
 
 PLACES: Final = 200
 """Places counted from the best; all items beyond them share this one."""
@@ -110,13 +110,11 @@ class NeighbourScorer(Scorer):
         return Reason(self.reason_kind, self.reason_texts[len(because) - 1], because) if because else None
 
     def _pulled(self, history: History, now: datetime) -> _Pulled:
-        # Candidates and columns are asked for one after the other: what was found last for this very history is kept.
-        latest = self.__dict__.get("_latest")
-        if latest is None or latest[0] is not history or latest[1] != now:
-            found = _pull(*self.anchors(history, now), self.indptr, self.indices, self.strength, PLACES)
-            latest = self.__dict__["_latest"] = (history, now, found)
-        pulled: _Pulled = latest[2]
-        return pulled
+        def found() -> _Pulled:
+            pulled: _Pulled = _pull(*self.anchors(history, now), self.indptr, self.indices, self.strength, PLACES)
+            return pulled
+
+        return of_latest(self, history, now, found)
 
     def anchors(self, history: History, now: datetime) -> tuple[IntArray, NDArray[np.float32]]:
         """Return the items of the interactions that count, the last one first, and what each weighs."""

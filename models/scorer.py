@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any, ClassVar, Protocol, Self, runtime_checkable
+from typing import Any, ClassVar, Protocol, Self, TypeVar, runtime_checkable
 
 import numpy as np
 from numba import njit
@@ -20,6 +20,7 @@ from features.snapshot import Snapshot
 Scores = NDArray[np.float32]
 Features = NDArray[np.float32]
 Arrays = Mapping[str, NDArray[Any]]
+Found = TypeVar("Found")
 
 PURCHASE = STANDARD_EVENT_TYPES.index("purchase")
 DAY_S = 86_400
@@ -132,6 +133,18 @@ def _weights(event_type, timestamp_s, quantity, event_weights, half_life_days, n
         weight = event_weights[event_type[row]] if known else np.float32(0)
         found[row] = weight * sign * 0.5 ** (age_days / half_life_days)
     return found
+
+
+def of_latest(owner: object, history: History, now: datetime | None, found: Callable[[], Found]) -> Found:
+    """Return ``found()``, or what ``owner`` found last, where that was for this very ``history`` at ``now``.
+
+    Candidates and columns are asked for one after the other, of scorers that are otherwise frozen.
+    """
+    latest = owner.__dict__.get("_latest")
+    if latest is None or latest[0] is not history or latest[1] != now:
+        latest = owner.__dict__["_latest"] = (history, now, found())
+    kept: Found = latest[2]
+    return kept
 
 
 def event_weights(snapshot: Snapshot) -> NDArray[np.float32]:

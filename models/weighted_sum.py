@@ -19,7 +19,7 @@ from models.item_to_item import ItemToItem
 from models.neighbours import PLACES, NeighbourScorer
 from models.own_frequency import OwnFrequency
 from models.popularity import Popularity
-from models.scorer import Arrays, Features, Reason, Scorer, Scores, best_first
+from models.scorer import Arrays, Features, Reason, Scorer, Scores, best_first, of_latest
 from models.similar_histories import SimilarHistories
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -117,12 +117,7 @@ class WeightedSum(Scorer):
 
     def _total(self, history: History, now: datetime) -> _Total:
         """Return the sum for every item, the items for which it is not ``_same``, and those that are scored singly."""
-        # Candidates and columns are asked for one after the other: what was found last for this very history is kept.
-        latest = self.__dict__.get("_latest")
-        if latest is None or latest[0] is not history or latest[1] != now:
-            latest = self.__dict__["_latest"] = (history, now, self._added_up(history, now))
-        found: _Total = latest[2]
-        return found
+        return of_latest(self, history, now, lambda: self._added_up(history, now))
 
     def _added_up(self, history: History, now: datetime) -> _Total:
         total, weights = self._same[0].copy(), self.config.weights
