@@ -1,12 +1,13 @@
 """How much a profile takes in the store, and how much memory the service takes with many of them.
 
-``python -m benchmarks.memory [--quick] [--json OUT]``
+``python -m benchmarks.memory [--rate R] [--quick] [--json OUT]``
 
 Profiles of 50 interactions in some 12 visits, with device, browser, source, country and page type, are folded into a
 fresh store; the size of the whole database file over their number is what counts, directly after the fold and again
 when live events have come in between its rows. Then the real service runs on that store with a bundle of 100,000 items:
-visitors at random send events and ask for rankings. What counts is the memory that is the worker's own (anonymous);
-the bundle and the libraries are files that workers share, and stand beside it.
+visitors at random send events and ask for rankings, ``--rate`` of them a second or as fast as they are answered. What
+counts is the memory that is the worker's own (anonymous), at the end and by how much it grew after the first fifth of
+the time, in which all is used once. The bundle and the libraries are files that workers share, and stand beside it.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ from features.profiles import Profile
 
 LENGTH = 50
 VISITS = 12
+SAMPLES = 100
+"""So often the memory of the worker is looked at."""
 AT_ONCE = 20_000
 END = datetime.now(UTC) - timedelta(days=1)
 CONTEXT: dict[str, Any] = {
@@ -56,6 +59,7 @@ def main(
     profiles: Annotated[int, typer.Option(help="How many profiles.")] = 1_000_000,
     items: Annotated[int, typer.Option(help="How many items.")] = 100_000,
     soak_minutes: Annotated[float, typer.Option(help="How long to ask and send.")] = 60.0,
+    rate: Annotated[float | None, typer.Option(help="Visitors/s; as many as are answered where not given.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="20,000 profiles, 5,000 items, 15 seconds.")] = False,
     folder: Annotated[Path | None, typer.Option(help="Where to work; 2 GB for the full size.")] = None,
     out: Annotated[Path | None, typer.Option("--json", help="File for the figures.")] = None,
@@ -81,7 +85,7 @@ def main(
             "person_us": person_us(layout, profiles, rng),
         }
         with console.status(f"Asking for {soak_minutes:g} minutes"), running(layout.root) as service:
-            figures |= asyncio.run(soak(service, profiles, items, 60 * soak_minutes))
+            figures |= asyncio.run(soak(service, profiles, items, 60 * soak_minutes, rate))
         with closing(EventLog(layout)) as log:
             figures["bytes_per_profile_after"] = table_bytes(log, "profiles") / profiles
 
@@ -162,14 +166,18 @@ def person_us(layout: Layout, profiles: int, rng: Generator) -> float:
         return (time.process_time() - begun) / len(users) * 1e6
 
 
-async def soak(service: LiveService, profiles: int, items: int, seconds: float) -> dict[str, float]:
-    """Return the memory of the worker at the end, and by how much it grew in the last four fifths of the time."""
+async def soak(service: LiveService, profiles: int, items: int, seconds: float, rate: float | None) -> dict[str, float]:
+    """Return the memory of the worker, and how it grew in the last four fifths of the time."""
     rng = np.random.default_rng(1)
     connection = await Connection.to(service.port)
-    begun = time.monotonic()
-    warm: dict[str, float] = {}
+    begun, cpu_s = time.monotonic(), service.cpu_s()
+    samples: list[tuple[float, float]] = []
     asked = 0
     while (elapsed_s := time.monotonic() - begun) < seconds:
+        if elapsed_s >= len(samples) * seconds / SAMPLES:
+            samples.append((elapsed_s, memory_mb(service)["RssAnon"]))
+        if rate is not None and (early_s := asked / rate - elapsed_s) > 0:
+            await asyncio.sleep(early_s)
         user = f"user-{int(rng.integers(profiles)):07}"
         event = Event(f"soak-{asked}", "view", user, datetime.now(UTC), f"item-{int(rng.integers(items)):07}")
         sent = {name: getattr(event, name) for name in ("event_id", "event_type", "user_id", "item_id")}
@@ -177,15 +185,18 @@ async def soak(service: LiveService, profiles: int, items: int, seconds: float) 
         await connection.ask("POST", "/v1/events", sent)
         await connection.ask("POST", "/v1/recommend", {"user_id": user, "n": 20})
         asked += 1
-        if not warm and elapsed_s > seconds / 5:
-            warm = memory_mb(service)
     connection.close()
     end = memory_mb(service)
+    warm_s, warm_mb = np.array([*samples, (seconds, end["RssAnon"])])[len(samples) // 5 :].T
     return {
         "requests": 2 * asked,
+        "service_cpu_s": service.cpu_s() - cpu_s,
+        "start_mb": samples[0][1],
+        "warm_mb": float(warm_mb[0]),
         "process_mb": end["RssAnon"],
         "files_mb": end["RssFile"],
-        "grown_mb": end["RssAnon"] - warm["RssAnon"],
+        "grown_mb": float(warm_mb[-1] - warm_mb[0]),
+        "grown_mb_per_hour": float(3_600 * np.polyfit(warm_s, warm_mb, 1)[0]),
     }
 
 
