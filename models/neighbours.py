@@ -13,21 +13,16 @@ from numpy.typing import NDArray
 from pydantic import Field, PositiveFloat, PositiveInt
 from scipy import sparse
 
-from features.compiled import DOUBLE, FLOAT_ROWS, FLOATS, INT, INTS, LONG, LONGS
+from features.compiled import DOUBLE, FLOATS, INTS, LONG, LONGS
 from features.interactions import History, IntArray
 from features.settings import Settings
 from features.snapshot import Snapshot
-from models.scorer import Features, Reason, Scorer, Scores, best_first, event_weights, interaction_weights, of_latest
-
-PLACES: Final = 200
-"""Places counted from the best; all items beyond them share this one."""
+from models.lookup import PLACES, Found, Lookup, best_rows, empty_slots, slot_of
+from models.scorer import Reason, best_first, event_weights, interaction_weights
 
 BLOCK_ROWS: Final = 1024
 BLOCK_ENTRIES: Final = 2**24
 """A product of dense matrices is held in blocks of so many entries, at most."""
-
-_Pulled = tuple[IntArray, IntArray, Scores, NDArray[np.float32], NDArray[np.int64]]
-"""What ``_pull`` returns."""
 
 
 class NeighbourSettings(Settings):
@@ -44,7 +39,7 @@ class NeighbourSettings(Settings):
 
 
 @dataclass(frozen=True)
-class NeighbourScorer(Scorer):
+class NeighbourScorer(Lookup):
     """Scores an item by the strength of its ties with the items of the history, the recent ones above all.
 
     The score is the sum over the history of ``weight x strength``, where an interaction's weight is that of its event
@@ -74,32 +69,6 @@ class NeighbourScorer(Scorer):
         """Return the scorer that keeps the strongest of ``ties``, a matrix of all items of ``snapshot`` by all."""
         return cls(config, event_weights(snapshot), **strongest(ties, config.neighbours))
 
-    def scores(self, history: History, items: IntArray, now: datetime) -> Scores:
-        """Return the strength of the ties between each of ``items`` and the history."""
-        return _scores_of(items, *self._pulled(history, now)[:3])
-
-    def features(self, history: History, items: IntArray, now: datetime) -> Features:
-        """Return six columns: the score, and what the score alone does not tell.
-
-        ``last`` and ``previous`` are the strength of the tie with the last interaction's item and with that of the one
-        before it; ``strongest`` that of the strongest tie; ``share_of_best`` the score by the best score of any item;
-        ``place`` how many items score higher, at most ``PLACES``.
-        """
-        return _columns(items, *self._pulled(history, now), PLACES)
-
-    def candidates(self, history: History, n: int, now: datetime) -> IntArray:
-        """Return the ``n`` items that have the strongest ties with the history, ties in score in order of the items."""
-        _, items, scores, _, best = self._pulled(history, now)
-        return items[best[:n] if n <= PLACES else _best(items, scores, n)]
-
-    def tied(self, history: History, now: datetime) -> tuple[IntArray, Scores]:
-        """Return the items that score above 0, none twice, in any order, and their scores.
-
-        It takes no longer in a larger catalog.
-        """
-        _, items, scores, _, _ = self._pulled(history, now)
-        return items, scores
-
     def reason(self, history: History, item: int, now: datetime) -> Reason | None:
         """Return the one or two items of the history that ``item`` is tied to most."""
         mine, weight = self.anchors(history, now)
@@ -109,12 +78,10 @@ class NeighbourScorer(Scorer):
         because = tuple(best_first(items, pull, 2).tolist())
         return Reason(self.reason_kind, self.reason_texts[len(because) - 1], because) if because else None
 
-    def _pulled(self, history: History, now: datetime) -> _Pulled:
-        def found() -> _Pulled:
-            pulled: _Pulled = _pull(*self.anchors(history, now), self.indptr, self.indices, self.strength, PLACES)
-            return pulled
-
-        return of_latest(self, history, now, found)
+    def find(self, history: History, now: datetime) -> Found:
+        """Return the ties of each item with the last interaction, with the one before it, and the strongest."""
+        found: Found = _pull(*self.anchors(history, now), self.indptr, self.indices, self.strength, PLACES)
+        return found
 
     def anchors(self, history: History, now: datetime) -> tuple[IntArray, NDArray[np.float32]]:
         """Return the items of the interactions that count, the last one first, and what each weighs."""
@@ -208,25 +175,6 @@ def _latest_first(item, weight, step_decay):  # type: ignore[no-untyped-def]
     return items[:n].copy(), weights[:n].copy()
 
 
-@njit((INTS, INTS, INT), cache=True, inline="always")
-def _slot(slots, items, item):  # type: ignore[no-untyped-def]
-    """Return the slot that holds ``item``, or the empty one where it belongs; a slot holds 1 + the item's row."""
-    mask = len(slots) - 1
-    at = (np.int64(item) * 2654435761) & mask
-    while slots[at] != 0 and items[slots[at] - 1] != item:
-        at = (at + 1) & mask
-    return at
-
-
-@njit((INTS, FLOATS, LONG), cache=True)
-def _best(items, scores, n):  # type: ignore[no-untyped-def]
-    """Return the rows of the ``n`` highest ``scores``, the highest first, equal ones in order of the items."""
-    floor = np.partition(scores, len(scores) - n)[len(scores) - n] if len(scores) > n else np.float32(0)
-    rows = np.flatnonzero(scores >= floor)
-    rows = rows[np.argsort(items[rows])]
-    return rows[np.argsort(-scores[rows], kind="mergesort")][:n]
-
-
 @njit((INTS, FLOATS, LONGS, INTS, FLOATS, LONG), cache=True)
 def _pull(mine, weight, indptr, indices, strength, places):  # type: ignore[no-untyped-def]
     """Return what is tied with ``mine``, ordered from the last interaction on, in a time that no catalog lengthens.
@@ -238,10 +186,7 @@ def _pull(mine, weight, indptr, indices, strength, places):  # type: ignore[no-u
     for k in range(len(mine)):
         longest += indptr[mine[k] + 1] - indptr[mine[k]]
     longest = min(longest, len(indptr) - 1)
-    n_slots = 2
-    while n_slots < 2 * longest:
-        n_slots *= 2
-    slots = np.zeros(n_slots, np.int32)
+    slots = empty_slots(longest)
     items = np.empty(longest, np.int32)
     scores = np.empty(longest, np.float32)
     ties = np.empty((longest, 3), np.float32)
@@ -250,7 +195,7 @@ def _pull(mine, weight, indptr, indices, strength, places):  # type: ignore[no-u
         for at in range(indptr[mine[k]], indptr[mine[k] + 1]):
             more = weight[k] * strength[at]
             if more > 0:
-                slot = _slot(slots, items, indices[at])
+                slot = slot_of(slots, items, indices[at])
                 if slots[slot] == 0:
                     items[n], scores[n] = indices[at], 0
                     ties[n, 0], ties[n, 1], ties[n, 2] = 0, 0, 0
@@ -262,31 +207,4 @@ def _pull(mine, weight, indptr, indices, strength, places):  # type: ignore[no-u
                     ties[row, k] = strength[at]
                 ties[row, 2] = max(ties[row, 2], strength[at])
     items, scores = items[:n], scores[:n]
-    return slots, items, scores, ties[:n], _best(items, scores, places)
-
-
-@njit((INTS, INTS, INTS, FLOATS), cache=True)
-def _scores_of(asked, slots, items, scores):  # type: ignore[no-untyped-def]
-    found = np.zeros(len(asked), np.float32)
-    for k in range(len(asked)):
-        row = slots[_slot(slots, items, asked[k])] - 1
-        if row >= 0:
-            found[k] = scores[row]
-    return found
-
-
-@njit((INTS, INTS, INTS, FLOATS, FLOAT_ROWS, LONGS, LONG), cache=True)
-def _columns(asked, slots, items, scores, ties, best, places):  # type: ignore[no-untyped-def]
-    """Return the columns of ``NeighbourScorer.features`` for the items ``asked``."""
-    columns = np.zeros((len(asked), 6), np.float32)
-    highest_first = -scores[best]
-    for k in range(len(asked)):
-        row = slots[_slot(slots, items, asked[k])] - 1
-        if row < 0:
-            columns[k, 5] = places
-            continue
-        columns[k, 0] = scores[row]
-        columns[k, 1:4] = ties[row]
-        columns[k, 4] = scores[row] / scores[best[0]]
-        columns[k, 5] = np.searchsorted(highest_first, -scores[row], side="left")
-    return columns
+    return slots, items, scores, ties[:n], best_rows(items, scores, places)

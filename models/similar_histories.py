@@ -16,17 +16,8 @@ from features.compiled import DOUBLE, FLOATS, INTS, LONG, LONGS
 from features.interactions import History, IntArray
 from features.settings import Settings
 from features.snapshot import Snapshot
-from models.neighbours import PLACES
-from models.scorer import (
-    DAY_S,
-    Features,
-    Reason,
-    Scorer,
-    Scores,
-    best_first,
-    event_weights,
-    interaction_weights,
-)
+from models.lookup import PLACES, Found, Lookup, best_rows, empty_slots, slot_of
+from models.scorer import DAY_S, Reason, best_first, event_weights, interaction_weights
 
 
 class SimilarHistoriesSettings(Settings):
@@ -55,7 +46,7 @@ class SimilarHistoriesSettings(Settings):
 
 
 @dataclass(frozen=True)
-class SimilarHistories(Scorer):
+class SimilarHistories(Lookup):
     """Scores an item by the likeness of the histories that have it, and by how near to what they have in common.
 
     Two histories are alike by the items that both have, the late ones of the history given above all (V-SKNN: Ludewig
@@ -127,38 +118,15 @@ class SimilarHistories(Scorer):
             (popularity**-config.popularity_exponent).astype(np.float32),
         )
 
-    def scores(self, history: History, items: IntArray, now: datetime) -> Scores:
-        """Return what the like histories say for each of ``items``."""
-        told, score, _, _ = self._told(history, now)
-        every = np.zeros(len(self.item_weight), np.float32)
-        every[told] = score
-        return every[items]
-
-    def features(self, history: History, items: IntArray, now: datetime) -> Features:
-        """Return five columns: the score, and what the score alone does not tell.
-
-        ``nearest`` is the likeness of the history most alike of those that have the item; ``histories`` how many of
-        the like ones have it; ``share_of_best`` the score by the best score of any item; ``place`` how many items
-        score higher, at most ``PLACES``.
-        """
-        told, score, nearest, histories = self._told(history, now)
-        best = np.sort(score)[::-1][:PLACES]
-        place = np.searchsorted(-best, -score, side="left")
-        every = np.zeros((len(self.item_weight), 5), np.float32)
-        every[:, 4] = PLACES
-        every[told] = np.column_stack([score, nearest, histories, score / best[:1].max(initial=0), place])
-        return every[items]
-
-    def candidates(self, history: History, n: int, now: datetime) -> IntArray:
-        """Return the ``n`` items that the like histories speak for most."""
-        items, scores = self.tied(history, now)
-        order = np.argsort(items)
-        return best_first(items[order], scores[order], n)
-
-    def tied(self, history: History, now: datetime) -> tuple[IntArray, Scores]:
-        """Return the items that score above 0, none twice, in any order, and their scores."""
-        items, scores, _, _ = self._told(history, now)
-        return items[scores > 0], scores[scores > 0]
+    def find(self, history: History, now: datetime) -> Found:
+        """Return of each item the likeness of the history most alike that has it, and how many speak for it."""
+        mine, weight = self._recent(history, now)
+        found: Found = _told(
+            *(mine, weight * self.common_weight[mine]),
+            *(self.indptr, self.items, self.having_indptr, self.having, self.having_place, self.weight),
+            *(self.item_weight, self.config.neighbours, self.config.distance_decay, self.config.backward, PLACES),
+        )
+        return found
 
     def reason(self, history: History, item: int, now: datetime) -> Reason | None:
         """Return the items of the history that most of the others have who have ``item``."""
@@ -183,14 +151,6 @@ class SimilarHistories(Scorer):
         first = np.sort(np.unique(items, return_index=True)[1])
         return items[first], (np.float32(self.config.step_decay) ** first).astype(np.float32)
 
-    def _told(self, history: History, now: datetime) -> tuple[IntArray, Scores, Scores, Scores]:
-        mine, weight = self._recent(history, now)
-        weight = weight * self.common_weight[mine]
-        return _told(
-            *(mine, weight, self.indptr, self.items, self.having_indptr, self.having, self.having_place),
-            *(self.weight, self.item_weight, self.config.neighbours, self.config.distance_decay, self.config.backward),
-        )
-
 
 @njit((INTS, LONGS, INTS, LONG), cache=True)
 def _have_too(histories, indptr, items, item):  # type: ignore[no-untyped-def]
@@ -205,7 +165,7 @@ def _have_too(histories, indptr, items, item):  # type: ignore[no-untyped-def]
 
 
 @njit(
-    (INTS, FLOATS, LONGS, INTS, LONGS, INTS, INTS, FLOATS, FLOATS, LONG, DOUBLE, DOUBLE),
+    (INTS, FLOATS, LONGS, INTS, LONGS, INTS, INTS, FLOATS, FLOATS, LONG, DOUBLE, DOUBLE, LONG),
     cache=True,
 )
 def _told(  # type: ignore[no-untyped-def]
@@ -221,50 +181,55 @@ def _told(  # type: ignore[no-untyped-def]
     n,
     distance_decay,
     backward,
+    places,
 ):
-    """Return the items that like histories have, and of each its score, its nearest history, and how many have it."""
+    """Return what ``find`` returns: the items that like histories have."""
     longest = 0
     for k in range(len(mine)):
         longest += having_indptr[mine[k] + 1] - having_indptr[mine[k]]
     # A small hash table: an array of all histories would take longer to clear than all the rest.
-    n_slots = 2
-    while n_slots < 2 * longest:
-        n_slots *= 2
-    slots = np.full(n_slots, -1, np.int32)
+    slots = empty_slots(longest)
     who = np.empty(longest, np.int32)
     common = np.empty(longest, np.int32)  # place of the latest item in common
     likeness = np.empty(longest, np.float32)
     count = 0
     for k in range(len(mine)):
         for at in range(having_indptr[mine[k]], having_indptr[mine[k] + 1]):
-            slot = (having[at] * 2654435761) & (n_slots - 1)
-            while slots[slot] >= 0 and who[slots[slot]] != having[at]:
-                slot = (slot + 1) & (n_slots - 1)
-            if slots[slot] < 0:
-                slots[slot] = count
+            slot = slot_of(slots, who, having[at])
+            if slots[slot] == 0:
                 who[count], common[count], likeness[count] = having[at], having_place[at], 0
                 count += 1
-            likeness[slots[slot]] += mine_weight[k] * weight[having[at]]
+                slots[slot] = count
+            likeness[slots[slot] - 1] += mine_weight[k] * weight[having[at]]
     floor = np.partition(likeness[:count], count - n)[count - n] if count > n else np.float32(0)
 
-    place = np.full(len(item_weight), -1, np.int32)
-    told = np.empty(len(item_weight), np.int32)
-    score = np.empty(len(item_weight), np.float32)
-    nearest = np.empty(len(item_weight), np.float32)
-    histories = np.empty(len(item_weight), np.float32)
+    longest = 0
+    for one in range(count):
+        if likeness[one] >= floor:
+            longest += indptr[who[one] + 1] - indptr[who[one]]
+    longest = min(longest, len(item_weight))
+    slots = empty_slots(longest)
+    told = np.empty(longest, np.int32)
+    score = np.empty(longest, np.float32)
+    known = np.empty((longest, 2), np.float32)
     n_told = 0
     for one in range(count):
         if likeness[one] < floor or likeness[one] == 0:
             continue
         for at in range(indptr[who[one]], indptr[who[one] + 1]):
             item = items[at]
-            if place[item] < 0:
-                place[item] = n_told
-                told[n_told], score[n_told], nearest[n_told], histories[n_told] = item, 0, 0, 0
-                n_told += 1
-            row = place[item]
             share = distance_decay ** abs(at - common[one]) * (backward if at < common[one] else 1.0)
-            score[row] += likeness[one] * share * item_weight[item]
-            nearest[row] = max(nearest[row], likeness[one])
-            histories[row] += 1
-    return told[:n_told], score[:n_told], nearest[:n_told], histories[:n_told]
+            more = np.float32(likeness[one] * share * item_weight[item])
+            if more <= 0:
+                continue
+            slot = slot_of(slots, told, item)
+            if slots[slot] == 0:
+                told[n_told], score[n_told], known[n_told, 0], known[n_told, 1] = item, 0, 0, 0
+                n_told += 1
+                slots[slot] = n_told
+            row = slots[slot] - 1
+            score[row] += more
+            known[row, 0] = max(known[row, 0], likeness[one])
+            known[row, 1] += 1
+    told, score = told[:n_told], score[:n_told]
+    return slots, told, score, known[:n_told], best_rows(told, score, places)

@@ -16,7 +16,8 @@ from scipy.optimize import minimize
 from features.interactions import History, IntArray
 from features.settings import Settings
 from models.item_to_item import ItemToItem
-from models.neighbours import PLACES, NeighbourScorer
+from models.lookup import PLACES
+from models.neighbours import NeighbourScorer
 from models.own_frequency import OwnFrequency
 from models.popularity import Popularity
 from models.scorer import Arrays, Features, Reason, Scorer, Scores, best_first, of_latest

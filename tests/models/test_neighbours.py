@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from features.interactions import COLUMNS, History
-from models.neighbours import PLACES, NeighbourScorer, NeighbourSettings, divided, kept, strongest, strongest_products
+from models.lookup import PLACES
+from models.neighbours import NeighbourScorer, NeighbourSettings, divided, kept, strongest, strongest_products
 from tests.worlds import NOW
 
 WEIGHTS = np.ones(8, np.float32)

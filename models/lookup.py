@@ -1,0 +1,113 @@
+"""Scorers that look up which items they know anything of: an answer takes no longer in a larger catalog."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from features.compiled import FLOAT_ROWS, FLOATS, INT, INTS, LONG, LONGS
+from features.interactions import History, IntArray
+from models.scorer import Features, Scorer, Scores, of_latest
+
+PLACES: Final = 200
+"""Places counted from the best; all items beyond them share this one."""
+
+Found = tuple[IntArray, IntArray, Scores, Features, NDArray[np.int64]]
+"""What is found for a history: a hash table of rows; of each row the item, its score above 0, and what else is known of
+it, one column for each name between the first and the last two of ``feature_names``; and the ``PLACES`` best rows."""
+
+
+@dataclass(frozen=True)
+class Lookup(Scorer):
+    """Scores the items it finds in its tables, and all others 0."""
+
+    @abstractmethod
+    def find(self, history: History, now: datetime) -> Found:
+        """Return what the tables say of ``history``."""
+
+    def scores(self, history: History, items: IntArray, now: datetime) -> Scores:
+        """Return the score of each of ``items``."""
+        return _scores_of(items, *self._found(history, now)[:3])
+
+    def features(self, history: History, items: IntArray, now: datetime) -> Features:
+        """Return the score, what else ``find`` tells, and how the score compares; 0 for what is not found.
+
+        ``share_of_best`` is the score by the best score of any item; ``place`` how many items score higher, at most
+        ``PLACES``.
+        """
+        return _columns(items, *self._found(history, now), PLACES)
+
+    def candidates(self, history: History, n: int, now: datetime) -> IntArray:
+        """Return the ``n`` items of the highest scores, equal ones in order of the items."""
+        _, items, scores, _, best = self._found(history, now)
+        return items[best[:n] if n <= PLACES else best_rows(items, scores, n)]
+
+    def tied(self, history: History, now: datetime) -> tuple[IntArray, Scores]:
+        """Return the items that score above 0, none twice, in any order, and their scores."""
+        _, items, scores, _, _ = self._found(history, now)
+        return items, scores
+
+    def _found(self, history: History, now: datetime) -> Found:
+        return of_latest(self, history, now, lambda: self.find(history, now))
+
+
+@njit((LONG,), cache=True, inline="always")
+def empty_slots(n):  # type: ignore[no-untyped-def]
+    """Return a hash table with room for ``n`` rows; a slot holds 1 + a row, or 0."""
+    n_slots = 2
+    while n_slots < 2 * n:
+        n_slots *= 2
+    return np.zeros(n_slots, np.int32)
+
+
+@njit((INTS, INTS, INT), cache=True, inline="always")
+def slot_of(slots, items, item):  # type: ignore[no-untyped-def]
+    """Return the slot that holds the row of ``item``, or the empty one where it belongs."""
+    mask = len(slots) - 1
+    at = (np.int64(item) * 2654435761) & mask
+    while slots[at] != 0 and items[slots[at] - 1] != item:
+        at = (at + 1) & mask
+    return at
+
+
+@njit((INTS, FLOATS, LONG), cache=True)
+def best_rows(items, scores, n):  # type: ignore[no-untyped-def]
+    """Return the rows of the ``n`` highest ``scores``, the highest first, equal ones in order of the items."""
+    floor = np.partition(scores, len(scores) - n)[len(scores) - n] if len(scores) > n else np.float32(0)
+    rows = np.flatnonzero(scores >= floor)
+    rows = rows[np.argsort(items[rows])]
+    return rows[np.argsort(-scores[rows], kind="mergesort")][:n]
+
+
+@njit((INTS, INTS, INTS, FLOATS), cache=True)
+def _scores_of(asked, slots, items, scores):  # type: ignore[no-untyped-def]
+    found = np.zeros(len(asked), np.float32)
+    for k in range(len(asked)):
+        row = slots[slot_of(slots, items, asked[k])] - 1
+        if row >= 0:
+            found[k] = scores[row]
+    return found
+
+
+@njit((INTS, INTS, INTS, FLOATS, FLOAT_ROWS, LONGS, LONG), cache=True)
+def _columns(asked, slots, items, scores, known, best, places):  # type: ignore[no-untyped-def]
+    """Return the columns of ``Lookup.features`` for the items ``asked``."""
+    n = known.shape[1]
+    columns = np.zeros((len(asked), n + 3), np.float32)
+    highest_first = -scores[best]
+    for k in range(len(asked)):
+        row = slots[slot_of(slots, items, asked[k])] - 1
+        if row < 0:
+            columns[k, n + 2] = places
+            continue
+        columns[k, 0] = scores[row]
+        columns[k, 1 : n + 1] = known[row]
+        columns[k, n + 1] = scores[row] / scores[best[0]]
+        columns[k, n + 2] = np.searchsorted(highest_first, -scores[row], side="left")
+    return columns
