@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 from pydantic import Field, PositiveFloat
 
 from features.compiled import DOUBLE, FLOATS, INT, INTS, LONG, LONGS
-from features.interactions import History, IntArray
+from features.interactions import DAY_S, History, IntArray
 from features.settings import Settings
 
 FloatArray = NDArray[np.float32]
-DAY_S: Final = 86_400
 
 
 class Taste(NamedTuple):
@@ -204,6 +203,6 @@ def _taste(item, time_s, weight, now_s, indptr, values, first_value, share, prio
     for k in range(n):
         usual = share[keys[k]]
         lift[k] = np.log((total[k] + prior_weight * usual) / (together[dimension[k]] + prior_weight) / usual)
-        days[k] = (now_s - last_s[k]) / 86400
+        days[k] = (now_s - last_s[k]) / DAY_S
     other = np.log(prior_weight / (together + prior_weight)).astype(np.float32)
     return slots, keys[:n].copy(), total[:n].copy(), lift, days, other

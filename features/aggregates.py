@@ -16,7 +16,7 @@ from ibis.backends import BaseBackend
 from ibis.expr.types import Table
 
 from features.events import STANDARD_EVENT_TYPES
-from features.interactions import COLUMNS, Interactions
+from features.interactions import COLUMNS, DAY_S, Interactions
 from features.ragged_arrays import RaggedArrays
 from features.snapshot import SnapshotSettings
 
@@ -62,7 +62,7 @@ def _events(
         pa.table({"user": interactions.users()} | {name: getattr(interactions.all, name) for name in COLUMNS})
     )
     sign = rows.quantity.sign().cast("float64")
-    age_half_lives = (int(as_of.timestamp()) - rows.timestamp_s) / (settings.half_life_days * 86_400)
+    age_half_lives = (int(as_of.timestamp()) - rows.timestamp_s) / (settings.half_life_days * DAY_S)
     weights = {code: settings.event_weights.get(name, 0.0) for code, name in enumerate(event_types)}
     decayed = rows.event_type.cases(*weights.items()) * sign * ibis.literal(2.0) ** -age_half_lives
     return rows.mutate(sign=sign, weight=(decayed * WEIGHT_STEPS).round().cast("float64") / WEIGHT_STEPS)

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from features.errors import Corrupt
 
 IntArray = NDArray[np.int32]
+DAY_S: Final = 86_400
+"""Seconds of a day."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,8 @@ from numba import njit
 from features.compiled import BYTES, INTS, LONG_ROWS, LONGS
 from features.counters import FIRST_HOUR, FIRST_NAME, FIRST_WEEKDAY, ITEM_VIEWS, MONEY, PIECES, PURCHASES, RETURNS
 from features.events import STANDARD_EVENT_TYPES
+from features.interactions import DAY_S
 
-DAY_S: Final = 86_400
 QUANTITY_STEPS: Final = 1_000
 MONEY_STEPS: Final = 10_000
 NEVER: Final = 2**62
@@ -106,7 +106,7 @@ def folded(events):  # type: ignore[no-untyped-def]
             fixed[FIRST_WEEKDAY + row[WEEKDAY]] += 1
             fixed[FIRST_HOUR + row[HOUR]] += 1
             # where nothing tells visits apart, those of one day are one
-            session = row[SESSION] if row[SESSION] else 1 + (second // 86400 * 2654435761) % (HASHES - 1)
+            session = row[SESSION] if row[SESSION] else 1 + (second // DAY_S * 2654435761) % (HASHES - 1)
             visits[n_visits] = session << 32 | second
             n_visits += 1
         if kind == VIEW and row[ITEM] >= 0:

@@ -24,8 +24,8 @@ from features.counters import (
 from features.errors import Corrupt
 from features.events import STANDARD_EVENT_TYPES, Event
 from features.fields import Scalar, microseconds
-from features.interactions import History, IntArray
-from features.profile_arrays import DAY_S, MONEY_STEPS, QUANTITY_STEPS
+from features.interactions import DAY_S, History, IntArray
+from features.profile_arrays import MONEY_STEPS, QUANTITY_STEPS
 from features.profile_values import ProfileValues
 
 FORMAT: Final = 1

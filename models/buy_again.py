@@ -14,10 +14,10 @@ from pydantic import PositiveFloat, PositiveInt
 from scipy.special import expit
 
 from features.compiled import BYTES, DOUBLE, FLOATS, INTS, LONG, LONGS
-from features.interactions import History, IntArray, Interactions
+from features.interactions import DAY_S, History, IntArray, Interactions
 from features.settings import Settings
 from features.snapshot import Snapshot
-from models.scorer import DAY_S, PURCHASE, Features, Reason, Scorer, Scores, best_first
+from models.scorer import PURCHASE, Features, Reason, Scorer, Scores, best_first
 
 FloatArray = NDArray[np.float32]
 N_COLUMNS = 18
@@ -212,7 +212,7 @@ def _repeats(  # type: ignore[no-untyped-def]
                     pieces[at] = 0
                     decayed[at, :] = 0
             continue
-        basket = np.int64(session[row]) if session[row] >= 0 else -2 - time_s[row] // 86400
+        basket = np.int64(session[row]) if session[row] >= 0 else -2 - time_s[row] // DAY_S
         if n_baskets == 0 or basket != current:
             n_baskets += 1
             current = basket
@@ -237,20 +237,19 @@ def _repeats(  # type: ignore[no-untyped-def]
             decayed[at, 1] += weight
             decayed[at, 2] += weight**0.25
     out = np.zeros((len(wanted), n_columns), np.float32)
-    day = 86400.0
     for k in range(len(wanted)):
         it = wanted[k]
         at = slot[it]
         if at > 0 and baskets[at] > 0:
-            since = (now_s - last_s[at]) / day
-            own = (last_s[at] - first_s[at]) / day
+            since = (now_s - last_s[at]) / DAY_S
+            own = (last_s[at] - first_s[at]) / DAY_S
             interval = (own + interval_days[it]) / baskets[at]
             out[k, 0] = baskets[at]
             out[k, 1] = decayed[at, 0]
             out[k, 2] = decayed[at, 1]
             out[k, 3] = decayed[at, 2]
             out[k, 4] = since
-            out[k, 5] = (now_s - first_s[at]) / day
+            out[k, 5] = (now_s - first_s[at]) / DAY_S
             out[k, 6] = interval
             out[k, 7] = since / max(interval, 1.0)
             out[k, 8] = n_baskets - last_basket[at]
@@ -263,9 +262,9 @@ def _repeats(  # type: ignore[no-untyped-def]
         out[k, 13] = basket_rate
         if n_baskets > 0:
             out[k, 14] = n_lines / n_baskets
-            out[k, 15] = (now_s - end_s) / day
+            out[k, 15] = (now_s - end_s) / DAY_S
             out[k, 16] = 1 - n_slots / n_lines
-            out[k, 17] = (now_s - start_s) / day
+            out[k, 17] = (now_s - start_s) / DAY_S
         else:
             out[k, 15] = np.nan
     return out

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from pydantic import PositiveFloat
 
 from features.compiled import DOUBLE, INTS, LONG, LONGS
-from features.interactions import History, IntArray
+from features.interactions import DAY_S, History, IntArray
 from features.settings import Settings
 from features.snapshot import Snapshot
-from models.scorer import DAY_S, Features, Reason, Scorer, Scores, best_first
+from models.scorer import Features, Reason, Scorer, Scores, best_first
 
 
 class DemandSettings(Settings):
@@ -97,6 +97,6 @@ def _columns(indptr, timestamp_s, items, now_s, window_s):  # type: ignore[no-un
         for column, windows in enumerate((1, 3, 12)):
             columns[row, column] = before - np.searchsorted(times[:before], now_s - windows * window_s)
         columns[row, 3] = before
-        columns[row, 4] = (now_s - times[0]) / 86_400 if len(times) else np.nan
-        columns[row, 5] = (now_s - times[-1]) / 86_400 if len(times) else np.nan
+        columns[row, 4] = (now_s - times[0]) / DAY_S if len(times) else np.nan
+        columns[row, 5] = (now_s - times[-1]) / DAY_S if len(times) else np.nan
     return columns

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from features.interactions import History, IntArray
+from features.interactions import DAY_S, History, IntArray
 from features.settings import Settings
 from features.snapshot import Snapshot
-from models.scorer import DAY_S, Features, Reason, Scorer, Scores
+from models.scorer import Features, Reason, Scorer, Scores
 
 
 class HistoryShapeSettings(Settings):

@@ -10,11 +10,10 @@ import numpy as np
 from numpy.random import Generator
 from pydantic import PositiveFloat
 
-from features.interactions import History, IntArray
+from features.interactions import DAY_S, History, IntArray
 from features.settings import Settings
 from features.snapshot import Snapshot
 from models.scorer import (
-    DAY_S,
     Features,
     Reason,
     Scorer,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from features.compiled import BYTES, DOUBLE, FLOATS, LONGS
 from features.events import STANDARD_EVENT_TYPES
-from features.interactions import History, IntArray
+from features.interactions import DAY_S, History, IntArray
 from features.settings import Settings
 from features.snapshot import Snapshot
 
@@ -23,7 +23,6 @@ Arrays = Mapping[str, NDArray[Any]]
 Found = TypeVar("Found")
 
 PURCHASE = STANDARD_EVENT_TYPES.index("purchase")
-DAY_S = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +127,7 @@ def _weights(event_type, timestamp_s, quantity, event_weights, half_life_days, n
             sign = np.sign(quantity[row])
         else:
             sign = np.float32(-1) if quantity[row] < 0 else np.float32(1)
-        age_days = (now_s - timestamp_s[row]) / 86_400
+        age_days = (now_s - timestamp_s[row]) / DAY_S
         known = event_type[row] < len(event_weights)
         weight = event_weights[event_type[row]] if known else np.float32(0)
         found[row] = weight * sign * 0.5 ** (age_days / half_life_days)

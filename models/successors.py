@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from scipy import sparse
 
+from features.interactions import DAY_S
 from features.snapshot import Snapshot
 from models.neighbours import NeighbourScorer, NeighbourSettings, divided
-from models.scorer import DAY_S, event_weights, interaction_weights
+from models.scorer import event_weights, interaction_weights
 
 
 class SuccessionSettings(NeighbourSettings):
