@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 
 from features.errors import InvalidInput, NotFound
+
+MOST_SHOWN: Final = 80
+"""So many characters of what was given are shown."""
 
 
 class Settings(BaseModel):
@@ -28,13 +32,10 @@ class Settings(BaseModel):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            problems = "; ".join(
-                f"{'.'.join(str(part) for part in problem['loc']) or 'value'}: {problem['msg']}"
-                f" (given {problem['input']!r})"
-                for problem in error.errors(include_url=False)
-            )
-            allowed = ", ".join(cls.model_fields)
-            raise InvalidInput(f"{where}: {problems}. Allowed keys: {allowed}.") from None
+            found = error.errors(include_url=False)
+            unknown = any(len(problem["loc"]) == 1 and problem["type"] == "extra_forbidden" for problem in found)
+            allowed = f" Allowed keys: {', '.join(cls.model_fields)}." if unknown else ""
+            raise InvalidInput(f"{where}: {'; '.join(map(_sentence, found))}.{allowed}") from None
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -51,3 +52,13 @@ class Settings(BaseModel):
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise InvalidInput(f"{path} is not valid TOML: {error}.") from None
         return cls.of(values, str(path))
+
+
+def _sentence(problem: ErrorDetails) -> str:
+    """Return what is wrong with one key, or with all of them together."""
+    said = problem["msg"].removeprefix("Value error, ")
+    if not problem["loc"]:
+        return said
+    given = repr(problem["input"])
+    shown = given if len(given) <= MOST_SHOWN else f"{given[:MOST_SHOWN]}..."
+    return f"{'.'.join(map(str, problem['loc']))}: {said} (given {shown})"
