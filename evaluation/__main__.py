@@ -112,7 +112,7 @@ def read_ab_test(
     html_out: Annotated[Path | None, typer.Option("--html", help="Write a page with plots here.")] = None,
 ) -> None:
     """Read an A/B test: was it fair, what did it change, how sure is that, and when is it enough."""
-    subject = _subject(file, experiment, campaign, var, window_days)
+    subject = _subject(file, experiment, campaign, var, window_days, since, until)
     if subject is not None and global_holdout is not None:
         subject = with_global_holdout(subject, global_holdout)
     if subject is None and variant is None:
@@ -202,7 +202,9 @@ def tell_another_policy(
     json_out: Annotated[Path | None, typer.Option("--json", help="Write the results here.")] = None,
 ) -> None:
     """Tell what another policy would have earned, from a log with propensities; status 1 where the log cannot tell."""
-    subject = _subject(file, None, campaign, var, window_days)
+    subject = _subject(file, None, campaign, var, window_days, since, until)
+    if subject is None and (reward is None or propensity is None):
+        raise InvalidInput("Say with --reward and --propensity which columns of the file hold these.")
     columns = {
         "reward": reward,
         "propensity": propensity,
@@ -241,13 +243,22 @@ def tell_another_policy(
 
 
 def _subject(
-    file: Path | None, experiment: str | None, campaign: str | None, var: Path, window_days: float | None
+    file: Path | None,
+    experiment: str | None,
+    campaign: str | None,
+    var: Path,
+    window_days: float | None,
+    since: datetime | None,
+    until: datetime | None,
 ) -> Subject | None:
     """Return what of Attune's own log is meant; None for a file."""
     given = [one for one in (file, experiment, campaign) if one is not None]
     if len(given) != 1:
         raise InvalidInput(f"Give one of a file, --experiment and --campaign; given are {len(given)} of them.")
     if file is not None:
+        of_the_log = {"--window-days": window_days, "--since": since, "--until": until}
+        if named := [name for name, value in of_the_log.items() if value is not None]:
+            raise InvalidInput(f"{', '.join(named)}: that is said of Attune's own log; a file is read whole.")
         return None
     if not Layout(var).database.is_file():
         raise NotFound(f"There is no log in {var}. Give the service's folder with --var.")

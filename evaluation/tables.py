@@ -17,6 +17,8 @@ from features.errors import InvalidInput, NotFound
 
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none"})
 """What stands for a missing number in a text file, in lower case."""
+MOST_SAID = 200
+"""So many characters of what is wrong with a file are shown."""
 
 
 def column_names(path: Path) -> list[str]:
@@ -40,22 +42,26 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame
 
     Raises:
         NotFound: there is no such file.
-        InvalidInput: it is neither Parquet nor UTF-8 CSV, it is damaged, a row is longer or shorter than the header, or
-            a column is absent.
+        InvalidInput: it is neither Parquet nor UTF-8 CSV, it is damaged, a row is longer or shorter than the header, a
+            column is absent or there twice, or it holds several values in a row.
     """
     names = column_names(path)
     wanted = list(dict.fromkeys(names if columns is None else columns))
     check_columns(names, wanted, str(path))
     with _opened(path) as is_parquet:
         if is_parquet:
-            return pq.read_table(path, columns=wanted, partitioning=None).to_pandas()
+            table = pq.read_table(path, columns=wanted, partitioning=None)
+            for field in table.schema:
+                if pa.types.is_nested(field.type):
+                    raise InvalidInput(f"{path}: column {field.name!r} holds {field.type}; one value in a row is due.")
+            return table.to_pandas()
         # Not by pandas, which ignores what a row has beyond the header once columns are chosen.
         as_text = csv.ConvertOptions(include_columns=wanted, column_types=dict.fromkeys(wanted, pa.string()))
         return csv.read_csv(path, convert_options=as_text).to_pandas()
 
 
 def check_columns(names: Sequence[str], wanted: Sequence[str], where: str) -> None:
-    """Check that all of ``wanted`` are among ``names``.
+    """Check that each of ``wanted`` is among ``names`` once.
 
     Raises:
         InvalidInput: one is not; ``where`` names the table.
@@ -65,6 +71,9 @@ def check_columns(names: Sequence[str], wanted: Sequence[str], where: str) -> No
         raise InvalidInput(
             f"{where} has no column {', '.join(map(repr, absent))}; it has {', '.join(map(repr, names)) or 'none'}."
         )
+    repeated = [name for name in wanted if names.count(name) > 1]
+    if repeated:
+        raise InvalidInput(f"{where} has several columns {repeated[0]!r}; rename all but one.")
 
 
 @contextmanager
@@ -79,10 +88,12 @@ def _opened(path: Path) -> Iterator[bool]:
         yield kind == ".parquet"
     except UnicodeDecodeError:
         raise InvalidInput(f"{path} is not UTF-8 text; save it as UTF-8.") from None
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowException, OSError) as error:
         if "UTF8" in str(error):
             raise InvalidInput(f"{path} is not UTF-8 text; save it as UTF-8.") from None
-        raise InvalidInput(f"{path} cannot be read as {kind}: {str(error).strip()}.") from None
+        # What Arrow says may quote what it stumbled over, which may be anything.
+        said = "".join(one if one.isprintable() else " " for one in str(error))[:MOST_SAID].strip(" .")
+        raise InvalidInput(f"{path} cannot be read as {kind}: {said}.") from None
 
 
 def numbers(column: pd.Series, where: str) -> NDArray[np.float64]:

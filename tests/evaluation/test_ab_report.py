@@ -128,6 +128,8 @@ def test_the_command_writes_what_it_prints(
         ("--metric bought --confidence 2", "confidence"),
         ("--metric bought --json gone/out.json", "cannot be written"),
         ("", "no metric is given"),
+        ("--metric bought --since 2026-01-01", "--since: that is said of Attune's own log"),
+        ("--metric bought --window-days 2 --until 2026-01-01", "--window-days, --until: that is said of"),
     ],
 )
 def test_a_mistake_ends_in_a_message_and_status_2(

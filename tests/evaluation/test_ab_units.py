@@ -190,6 +190,7 @@ def test_csv_and_parquet_of_one_table_say_the_same(tmp_path: Path) -> None:
         ("t.csv", b"customer,arm,sp\xe9nd\na,control,1\n", "is not UTF-8 text"),
         ("t.csv", b"customer,arm,spend\na,control\nb,new,2\n", "cannot be read as .csv"),
         ("t.csv", b"customer,arm,spend\n", "has no variant"),
+        ("t.csv", b"customer,arm,spend,spend\na,control,1,2\nb,new,2,3\n", "has several columns 'spend'"),
         ("t.parquet", b"PAR1 no more", "cannot be read as .parquet"),
     ],
 )
@@ -197,6 +198,35 @@ def test_a_file_that_cannot_be_read_says_why(tmp_path: Path, name: str, content:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InvalidInput, match=message):
         read(tmp_path / name, design())
+
+
+def test_a_parquet_file_damaged_anywhere_is_refused_in_words_or_read(tmp_path: Path) -> None:
+    table(spend=[1.5, 2.5, 3.5, 4.5]).to_parquet(tmp_path / "t.parquet")
+    whole = (tmp_path / "t.parquet").read_bytes()
+    refused = 0
+    for start in range(0, len(whole), 50):
+        damaged = bytearray(whole)
+        damaged[start : start + 50] = bytes(byte ^ 0x5A for byte in whole[start : start + 50])
+        (tmp_path / "t.parquet").write_bytes(damaged)
+        try:
+            read(tmp_path / "t.parquet", design())
+        except InvalidInput:
+            refused += 1
+    assert refused > 10
+
+
+def test_what_is_wrong_with_a_file_is_told_in_one_line_that_a_terminal_can_show(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes(b"customer,arm,spend\n" + bytes(range(1, 128)) * 10)
+    with pytest.raises(InvalidInput) as refused:
+        read(tmp_path / "t.csv", design())
+    assert str(refused.value).isprintable()
+    assert len(str(refused.value)) < 200 + len(str(tmp_path)) + 50
+
+
+def test_a_column_of_lists_is_refused_by_its_name(tmp_path: Path) -> None:
+    table(customer=[["a"], ["b"], ["c"], ["d"]]).to_parquet(tmp_path / "t.parquet")
+    with pytest.raises(InvalidInput, match="column 'customer' holds list<"):
+        read(tmp_path / "t.parquet", design())
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -539,3 +539,11 @@ def test_the_command_answers_a_mistake_in_words(command, log_file):
     assert status == 2
     assert "has no column 'clik'" in err
     assert "Traceback" not in err + out
+
+
+def test_the_command_asks_for_the_columns_that_it_was_not_told(command, log_file):
+    status, out, err = command(log_file, "--target", "new")
+
+    assert status == 2
+    assert "Say with --reward and --propensity" in err
+    assert "Traceback" not in err + out
