@@ -260,11 +260,6 @@ class Catalog:
                 rows[item_id] = {"item_id": item_id, **(now or {}), **was}
         return [Change(version, item_id, row) for item_id, row in rows.items()]
 
-    @property
-    def stamp(self) -> int:
-        """A number that is another one whenever another connection has written to the database; cheap to ask."""
-        return int(self._database.execute("PRAGMA data_version").fetchone()[0])
-
     def export(self, path: Path) -> str:
         """Write all items to the Parquet file ``path``, one row each, sorted by ``item_id``.
 

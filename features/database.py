@@ -62,6 +62,11 @@ def open_database(path: Path, any_thread: bool = False, migrations: Path | None 
     return connection
 
 
+def data_version(connection: sqlite3.Connection) -> int:
+    """Return a number that is another one whenever another connection has written to the database; cheap to ask."""
+    return _pragma(connection, "data_version")
+
+
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     """Make the statements inside one durable transaction, alone in writing; an exception undoes them.

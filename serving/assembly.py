@@ -6,14 +6,16 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
+from secrets import token_hex
+from time import time_ns
 from typing import Final
-from uuid import uuid4
 
 import numpy as np
 from numpy.random import Generator
 
 from features.catalog import Catalog
-from features.database import open_database, transaction
+from features.database import data_version, open_database, transaction
 from features.event_log import EventLog
 from features.layout import Layout
 from features.profile_store import SQLiteProfileStore
@@ -40,6 +42,7 @@ class Assembly:
         champion: Gives the bundle to answer from.
         now: The moment that a request to a bundle happens in, aware UTC.
         new_id: A name that nothing had before.
+        stamp: A number that is another one whenever any worker has written to the database.
         writer: Writes to the database; ``events`` and ``catalog`` are used inside of its work alone.
         events: The log, with the profiles.
         catalog: The items.
@@ -56,6 +59,7 @@ class Assembly:
     champion: Champion
     now: Callable[[Bundle], datetime]
     new_id: Callable[[], str]
+    stamp: Callable[[], int]
     writer: GroupCommit
     events: EventLog
     catalog: Catalog
@@ -98,7 +102,7 @@ class Assembly:
             rankings = SQLiteRankingLog(layout)
             champion = Champion(layout, recipes.current, now, settings.poll_s)
             writer = GroupCommit(database, layout.writer_lock)
-            rng, new_id = np.random.default_rng(), lambda: uuid4().hex
+            rng = np.random.default_rng()
             decisions = Decisions(deciding, database, writer, rng, new_id, settings.global_holdout)
             with writer.running(), rankings.writing(), champion.following(), decisions.folding(FOLD_S):
                 events, catalog = EventLog(layout, database), Catalog(layout, database)
@@ -108,6 +112,7 @@ class Assembly:
                     champion,
                     now,
                     new_id,
+                    partial(data_version, reading),
                     writer,
                     events,
                     catalog,
@@ -119,6 +124,11 @@ class Assembly:
                     segments,
                     rng,
                 )
+
+
+def new_id() -> str:
+    """Return a name that nothing had before; it rises with time, so that an index of such names grows at its end."""
+    return f"{time_ns():016x}{token_hex(8)}"
 
 
 def _system_clock(_: Bundle) -> datetime:

@@ -88,15 +88,32 @@ class Decisions:
         self._global_holdout = global_holdout
         self._log, self._definitions = SQLiteDecisionLog(reading), Definitions(reading)
         self._fold = DecisionFold(reading)
-        self._data_version = self._last_definition = self._watermark = -1
+        self._stamp: int | None = None
+        self._last_definition = self._watermark = -1
         self._programme = Programme({}, {})
         self._evidence: dict[tuple[str, str], Evidence] = {}
 
     @property
     def programme(self) -> Programme:
         """The campaigns and experiments that hold now."""
-        self._refresh()
+        self.refresh()
         return self._programme
+
+    def refresh(self, stamp: int | None = None) -> None:
+        """Take over what any worker has defined and learned since.
+
+        As long as ``stamp``, see ``Assembly.stamp``, stays the same, nobody has written and nothing is looked up.
+        """
+        if stamp is not None and stamp == self._stamp:
+            return
+        self._stamp = stamp
+        definition, watermark = self._reading.execute(_LAST).fetchone()
+        if definition != self._last_definition:
+            self._programme = Programme.of(self._definitions.held(tuple(KINDS)), self._global_holdout)
+            self._last_definition = definition
+        if watermark != self._watermark:
+            self._evidence = self._fold.evidence()
+            self._watermark = watermark
 
     async def decided(self, asked: Asked, unavailable: Callable[[str], str | None] = _shown) -> Plan:
         """Return the decision for ``asked``, which is on record by then.
@@ -120,6 +137,8 @@ class Decisions:
     def recipe(self, recipe: str, visitor: Visitor, now: datetime, ranking_id: str, variants: Mapping[str, str]) -> str:
         """Return what to rank with in place of ``recipe``; what an experiment has chosen goes on record soon.
 
+        The experiments are those of the last ``refresh``.
+
         Args:
             recipe: What was asked for.
             visitor: Who asks.
@@ -130,7 +149,7 @@ class Decisions:
         Raises:
             NotFound: a variant to test does not exist.
         """
-        programme = self.programme
+        programme = self._programme
         if not variants and recipe not in programme.recipes:
             return recipe
         user_ids = visitor.identities or (visitor.user_id,)
@@ -237,19 +256,6 @@ class Decisions:
     def _unfolded(self) -> bool:
         last = self._reading.execute("SELECT max(sequence) FROM events").fetchone()[0]
         return last is not None and last > self._fold.watermark()
-
-    def _refresh(self) -> None:
-        data_version = self._reading.execute("PRAGMA data_version").fetchone()[0]
-        if data_version == self._data_version:
-            return
-        self._data_version = data_version
-        definition, watermark = self._reading.execute(_LAST).fetchone()
-        if definition != self._last_definition:
-            self._programme = Programme.of(self._definitions.held(tuple(KINDS)), self._global_holdout)
-            self._last_definition = definition
-        if watermark != self._watermark:
-            self._evidence = self._fold.evidence()
-            self._watermark = watermark
 
 
 def recorded(plan: Plan, asked: Asked, database: sqlite3.Connection) -> bool:

@@ -38,14 +38,17 @@ class DefinitionBook(Generic[T]):
         ``InvalidInput`` where they do not fit.
         """
         self._kind, self._made = kind, made
-        self._reading, self._definitions, self._writing = reading, Definitions(reading), Definitions(writing)
-        self._stamp = self._last = -1
+        self._definitions, self._writing = Definitions(reading), Definitions(writing)
+        self._stamp: int | None = None
+        self._last = -1
         self._current: T
 
-    def current(self) -> T:
-        """Return what holds at this moment; the same object until a definition changes."""
-        stamp = self._reading.execute("PRAGMA data_version").fetchone()[0]
-        if stamp != self._stamp:
+    def current(self, stamp: int | None = None) -> T:
+        """Return what holds at this moment; the same object until a definition changes.
+
+        As long as ``stamp``, see ``Assembly.stamp``, stays the same, nobody has written and nothing is looked up.
+        """
+        if stamp is None or stamp != self._stamp:
             last = self._definitions.last()
             if last != self._last:
                 self._current = self._made(self._held(self._definitions))

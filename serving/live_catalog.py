@@ -94,9 +94,12 @@ class LiveCatalog:
                 self._take(catalog.as_of(version))
                 self.version, self._catalog = version, None
 
-    def refresh(self) -> bool:
-        """Take in what any process has changed in the catalog since; return whether there was something."""
-        if self._catalog is None or self._stamp == (stamp := self._catalog.stamp):
+    def refresh(self, stamp: int | None = None) -> bool:
+        """Take in what any process has changed in the catalog since; return whether there was something.
+
+        As long as ``stamp``, see ``Assembly.stamp``, stays the same, nobody has written and nothing is looked up.
+        """
+        if self._catalog is None or (stamp is not None and stamp == self._stamp):
             return False
         self._stamp = stamp
         before = self.version

@@ -22,10 +22,11 @@ def assembly(request: Request) -> Assembly:
 def serving(request: Request) -> Served:
     """Return what to answer ``request`` with, from its beginning to its end: all that may change is of this moment."""
     parts = assembly(request)
-    served = parts.champion.served()
-    served.pipeline.catalog.refresh()
-    served.pipeline.recipes = parts.recipes.current()
-    served.visitors.segments = parts.segments.current()
+    served, stamp = parts.champion.served(), parts.stamp()
+    served.pipeline.catalog.refresh(stamp)
+    served.pipeline.recipes = parts.recipes.current(stamp)
+    served.visitors.segments = parts.segments.current(stamp)
+    parts.decisions.refresh(stamp)
     return served
 
 
