@@ -125,7 +125,7 @@ def _erase_rows(layout: Layout, identities: Sequence[str], pseudonym: str) -> in
             rankings.execute("PRAGMA secure_delete = ON")
             with transaction(rankings):
                 found += rankings.execute(f"DELETE FROM {_RANKINGS} WHERE user_id IN ({marks})", identities).rowcount
-                rankings.execute(f"DELETE FROM histories WHERE hash NOT IN (SELECT history FROM {_RANKINGS})")
+                rankings.execute(f"DELETE FROM histories WHERE name NOT IN (SELECT history FROM {_RANKINGS})")
             rankings.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return found
 

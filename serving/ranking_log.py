@@ -31,6 +31,8 @@ MIGRATIONS: Final = Path(__file__).parent / "migrations"
 WRITE_EVERY_S: Final = 0.1
 MAX_WAITING: Final = 20_000
 """So many may wait for the disk; beyond them whoever makes a ranking waits as well."""
+HISTORIES_KNOWN: Final = 10_000
+"""Of so many histories a worker knows by what name they are kept, and does not keep them once more."""
 
 _COLUMNS: Final = (
     "ranking_id, made_at_us, kind, user_id, request, bundle_id, catalog_version, recipe_version, profile_version, "
@@ -155,6 +157,7 @@ class SQLiteRankingLog:
         self._waiting: list[tuple[LoggedRanking, Recipe]] = []
         self._writing = Lock()
         self._recipes: set[str] = set()
+        self._histories: dict[bytes, bytes] = {}  # the name of each, by its hash
 
     def close(self) -> None:
         """Write what waits, and close the database."""
@@ -177,17 +180,22 @@ class SQLiteRankingLog:
             new = {one.recipe_version: recipe for one, recipe in some if one.recipe_version not in self._recipes}
             recipes = {version: recipe.model_dump_json(exclude_defaults=True) for version, recipe in new.items()}
             rows, histories = [], {}
+            names: dict[bytes, bytes] = {}
             for one, _ in some:
                 history = _packed(one.history)
                 hashed = blake2b(history, digest_size=16).digest()
-                histories[hashed] = history
-                rows.append(_row(one, hashed))
+                name = self._histories.get(hashed) or names.setdefault(hashed, one.ranking_id.encode())
+                histories[name] = history  # what is known may have been erased
+                rows.append(_row(one, name))
             with transaction(self._database):
                 put = self._database.executemany
                 put("INSERT OR IGNORE INTO recipe_versions VALUES (?, ?)", recipes.items())
                 put("INSERT OR IGNORE INTO histories VALUES (?, ?)", histories.items())
                 put(f"INSERT INTO rankings ({_COLUMNS}) VALUES ({', '.join('?' * 14)})", rows)
             self._recipes.update(recipes)
+            if len(self._histories) + len(names) > HISTORIES_KNOWN:
+                self._histories.clear()
+            self._histories.update(names)
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -219,7 +227,7 @@ class SQLiteRankingLog:
             row = self._reading.execute(find, [ranking_id]).fetchone()
             if row is None:
                 raise NotFound(f"There is no ranking {ranking_id!r}.")
-            ((history,),) = self._reading.execute("SELECT history FROM histories WHERE hash = ?", [row[9]]).fetchall()
+            ((history,),) = self._reading.execute("SELECT history FROM histories WHERE name = ?", [row[9]]).fetchall()
         known, items, scores = (json.loads(text) for text in row[10:13])
         explored = None if row[13] is None else json.loads(row[13])
         return LoggedRanking(

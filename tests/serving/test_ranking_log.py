@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,16 @@ from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
 from features.database import open_database
+from features.erasure import erase
 from features.errors import NotFound
 from features.layout import Layout
 from serving.__main__ import app as commands
 from serving.application import app
 from serving.definition_book import recipe_book
+from serving.ranking_log import MIGRATIONS, SQLiteRankingLog
 from serving.recipes import Recipes
 from serving.replay import logged, replayed
+from tests.contracts.test_ranking_log import RANKING, RECIPE
 from tests.serving.shop import BASKETS, SHOWN, add, bundle_of, point_to
 
 RECIPES = """
@@ -105,6 +109,23 @@ def test_a_ranking_made_again_is_the_same_to_the_last_bit(
     }
     answer = asked(client, path, context=context, **bodies[path])
     assert again(client, var, answer["ranking_id"]) == scored(answer)
+
+
+def test_a_history_that_two_people_share_is_kept_once_and_outlives_the_first_of_them(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    with closing(SQLiteRankingLog(layout)) as log:
+        for name, user_id in (("r1", "ann"), ("r2", "bob")):
+            log.append(replace(RANKING, ranking_id=name, user_id=user_id), RECIPE)
+            log.write()
+        with closing(open_database(layout.rankings, migrations=MIGRATIONS)) as database:
+            assert database.execute("SELECT count(*) FROM histories").fetchone() == (1,)
+            erase(layout, "ann", "somebody")
+            assert log.ranking("r2").history.item.tolist() == RANKING.history.item.tolist()
+            erase(layout, "bob", "somebody")
+            assert database.execute("SELECT count(*) FROM histories").fetchone() == (0,)
+        log.append(replace(RANKING, ranking_id="r3", user_id="eve"), RECIPE)
+        log.write()
+        assert log.ranking("r3").history.item.tolist() == RANKING.history.item.tolist()
 
 
 def test_what_happens_afterwards_changes_nothing_about_what_was(client: TestClient, var: Path) -> None:
