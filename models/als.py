@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any, ClassVar, Final, Self
 
 import numpy as np
@@ -11,7 +12,6 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from scipy import sparse
-from scipy.linalg import solve
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from features.interactions import History, IntArray
@@ -132,9 +132,24 @@ class ALS(Scorer):
         confidence = _confidence(np.bincount(at, weight, minlength=len(chosen)), self.config.alpha)
         known = (chosen >= 0) & (confidence > 0)
         vectors, confidence = self.vectors[chosen[known]], confidence[known]
-        left = self.gram + self.config.regularization * np.eye(len(self.gram), dtype=np.float32)
-        left = left + (vectors.T * (confidence - 1)) @ vectors
-        return np.asarray(solve(left, vectors.T @ confidence, assume_a="pos", check_finite=False), dtype=np.float32)
+        if len(vectors) < len(self.gram):
+            return self._solved_by_items(vectors, confidence)
+        left = self._regularized + (vectors.T * (confidence - 1)) @ vectors
+        return np.linalg.solve(left, vectors.T @ confidence).astype(np.float32)
+
+    def _solved_by_items(self, vectors: FloatArray, confidence: FloatArray) -> FloatArray:
+        """Return the solution by the Woodbury identity: with as many unknowns as there are items, not factors."""
+        spread = vectors @ self._inverse
+        left = spread @ vectors.T + np.diag(1 / (confidence - 1))
+        return (np.linalg.solve(left, confidence / (confidence - 1)) @ spread).astype(np.float32)
+
+    @cached_property
+    def _regularized(self) -> NDArray[np.float64]:
+        return self.gram + self.config.regularization * np.eye(len(self.gram))
+
+    @cached_property
+    def _inverse(self) -> NDArray[np.float64]:
+        return np.linalg.inv(self._regularized)
 
 
 def _confidence(weight: NDArray[Any], alpha: float) -> FloatArray:

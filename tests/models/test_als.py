@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from scipy import sparse
 
 from features.interactions import History
@@ -28,17 +29,19 @@ def test_on_a_checkerboard_the_one_missing_item_is_found(tmp_path: Path) -> None
         assert world.items.id(best[0]) == f"i{user:02}"
 
 
-def test_the_vector_of_a_history_solves_the_equation_of_its_paper(tmp_path: Path) -> None:
+@pytest.mark.parametrize("factors", [3, 12])
+def test_the_vector_of_a_history_solves_the_equation_of_its_paper(factors: int, tmp_path: Path) -> None:
     world = checkerboard(tmp_path / "s")
-    config = ALSSettings(factors=3, regularization=0.5, alpha=4.0, half_life_days=1e9)
+    config = ALSSettings(factors=factors, regularization=0.5, alpha=4.0, half_life_days=1e9)
     als = ALS.fit(world, config, RNG)
     history = world.interactions.of(0)
+    assert len(history) == 9
     Y, chosen = als.vectors.astype(np.float64), als.place[history.item]
     c = np.ones(len(Y))
     c[chosen] = 1 + 4.0 * np.log(2.0)
     p = np.zeros(len(Y))
     p[chosen] = 1
-    expected = np.linalg.solve(Y.T @ sparse.diags(c) @ Y + 0.5 * np.eye(3), Y.T @ (c * p))
+    expected = np.linalg.solve(Y.T @ sparse.diags(c) @ Y + 0.5 * np.eye(factors), Y.T @ (c * p))
     np.testing.assert_allclose(als.scores(history, als.items, NOW), Y @ expected, rtol=1e-3, atol=1e-4)
 
 
