@@ -43,12 +43,14 @@ class Settings(BaseModel):
 
         Raises:
             NotFound: there is no such file.
-            InvalidInput: it is not TOML, or does not fit.
+            InvalidInput: it cannot be read, is not TOML, or does not fit.
         """
         try:
             values = tomllib.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise NotFound(f"There is no file {path}.") from None
+        except OSError as error:
+            raise InvalidInput(f"{path} cannot be read: {error.strerror}.") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise InvalidInput(f"{path} is not valid TOML: {error}.") from None
         return cls.of(values, str(path))

@@ -52,3 +52,5 @@ def test_a_file_that_is_missing_or_no_toml_is_told(tmp_path: Path) -> None:
         (tmp_path / "lamp.toml").write_bytes(content)
         with pytest.raises(InvalidInput, match="is not valid TOML"):
             Lamp.read(tmp_path / "lamp.toml")
+    with pytest.raises(InvalidInput, match="cannot be read: Is a directory"):
+        Lamp.read(tmp_path)
