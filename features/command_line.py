@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 from rich.console import Console
@@ -18,28 +21,48 @@ console = Console(stderr=True, highlight=False)
 
 
 def run(app: typer.Typer, name: str) -> None:
-    """Run ``app`` as ``python -m name``: a user's mistake ends in a message and status 2, never in a traceback."""
+    """Run ``app`` as ``python -m name``: what a user or the machine does wrong ends in a message and status 2."""
     try:
         app(prog_name=f"python -m {name}")
+        return
     except AttuneError as error:
-        console.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
-        sys.exit(2)
+        said = str(error)
+    except sqlite3.Error as error:  # the disk is full, a file is damaged ...
+        said = f"The database cannot be used: {error}."
+    except OSError as error:
+        said = f"{f'{error.filename}: ' if error.filename else ''}{error.strerror or error}."
     except KeyboardInterrupt:
         console.print("stopped")
         sys.exit(130)
+    console.print(f"[bold red]error:[/] {escape(said)}", soft_wrap=True)
+    sys.exit(2)
 
 
-def write(path: Path, text: str) -> None:
-    """Write all of ``text`` to ``path``, or nothing.
+@contextmanager
+def whole_file(path: Path) -> Iterator[TextIO]:
+    """Give a file that becomes ``path`` at the end of the block, whole, or not at all; a device or pipe is written to.
 
     Raises:
         InvalidInput: the file cannot be written.
     """
-    new = path.with_name(f".{path.name}.new")
+    is_file = path.is_file() or not path.exists()
+    new = path.with_name(f".{path.name}.new") if is_file else path
     try:
-        new.write_text(text, encoding="utf-8")
-        new.replace(path)
+        with new.open("w", encoding="utf-8") as file:
+            yield file
+        if is_file:
+            new.replace(path)
     except OSError as error:
         raise InvalidInput(
-            f"{path} cannot be written: {error.strerror}. Give a file in a folder that exists."
+            f"{path} cannot be written: {error.strerror}. Give a file in a folder that exists, on a disk with room."
         ) from None
+    finally:
+        if is_file:
+            with suppress(OSError):
+                new.unlink()
+
+
+def write(path: Path, text: str) -> None:
+    """Write all of ``text`` to ``path``, or nothing; see ``whole_file``."""
+    with whole_file(path) as file:
+        file.write(text)

@@ -22,8 +22,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from features.catalog import Catalog
+from features.command_line import whole_file
 from features.database import open_database, transaction
-from features.errors import InvalidInput, Unavailable
+from features.errors import Unavailable
 from features.event_log import EventLog
 from features.events import Event
 from features.fields import EPOCH, MOMENT
@@ -216,18 +217,12 @@ async def written(path: Path, shoppers: Shoppers, days: int, until: datetime, rn
     async def decide(user: str, zone: str, now: datetime, context: dict[str, Any]) -> Chosen:
         return None
 
-    total, new = 0, path.with_name(f".{path.name}.new")
-    try:
-        with new.open("w", encoding="utf-8") as file:
-            for day in range(days):
-                records = await shoppers.day(until - timedelta(days=days - day), decide, rng)
-                file.writelines(json.dumps(record) + "\n" for record in records)
-                total += len(records)
-        new.replace(path)
-    except OSError as error:
-        raise InvalidInput(
-            f"{path} cannot be written: {error.strerror}. Give a file in a folder that exists."
-        ) from None
+    total = 0
+    with whole_file(path) as file:
+        for day in range(days):
+            records = await shoppers.day(until - timedelta(days=days - day), decide, rng)
+            file.writelines(json.dumps(record) + "\n" for record in records)
+            total += len(records)
     return total
 
 
@@ -239,20 +234,15 @@ async def sent(url: str, shoppers: Shoppers, days: int, until: datetime, rng: np
     """
 
     def ask(method: str, path: str, body: Any) -> Any:
-        request = Request(
-            f"{url.rstrip('/')}{path}",
-            json.dumps(body).encode(),
-            {"Content-Type": "application/json"},
-            method=method,
-        )
+        where, headers = f"{url.rstrip('/')}{path}", {"Content-Type": "application/json"}
         try:
-            with urlopen(request, timeout=30) as answer:
+            with urlopen(Request(where, json.dumps(body).encode(), headers, method=method), timeout=30) as answer:
                 return json.load(answer)
         except HTTPError as error:
             said = error.read().decode(errors="replace")[:300]
-            raise Unavailable(f"{method} {request.full_url} was answered with {error.code}: {said}") from None
+            raise Unavailable(f"{method} {where} was answered with {error.code}: {said}") from None
         except (OSError, ValueError) as error:
-            raise Unavailable(f"{request.full_url} cannot be reached: {error}. Is the service running there?") from None
+            raise Unavailable(f"{where} cannot be reached: {error}. Is the service running there?") from None
 
     async def decide(user: str, zone: str, now: datetime, context: dict[str, Any]) -> Chosen:
         answer = ask("POST", "/v1/decide", {"user_id": user, "zone": zone, "context": context})

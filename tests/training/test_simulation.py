@@ -47,4 +47,5 @@ def test_the_command_writes_events_that_the_log_takes(command: Command, tmp_path
         parse(record, datetime.now(UTC))
     assert command("simulate", "--out", tmp_path / "no" / "folder.jsonl").status == 2
     assert command("simulate", "--out", out, "--url", "http://localhost:1").status == 2
-    assert "Is the service running there?" in command("simulate", "--url", "http://localhost:1").text
+    for url in ("http://localhost:1", "no address"):
+        assert "Is the service running there?" in command("simulate", "--url", url).text
