@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import Annotated, Final, TextIO
 
 import typer
 from rich.console import Console
@@ -16,6 +18,8 @@ from rich.markup import escape
 from features.errors import AttuneError, InvalidInput
 
 Var = Annotated[Path, typer.Option("--var", envvar="ATTUNE_VAR", help="Folder of run-time data.")]
+
+NO_ROOM: Final = os.strerror(errno.ENOSPC)
 
 console = Console(stderr=True, highlight=False)
 
@@ -34,6 +38,10 @@ def run(app: typer.Typer, name: str) -> None:
     except KeyboardInterrupt:
         console.print("stopped")
         sys.exit(130)
+    except Exception as error:  # libraries tell of a full disk by errors of their own
+        if NO_ROOM not in str(error):
+            raise
+        said = f"{error}."
     console.print(f"[bold red]error:[/] {escape(said)}", soft_wrap=True)
     sys.exit(2)
 

@@ -19,6 +19,7 @@ NO_ROOM = OSError(28, "No space left on device", "/shop/attune.db")
         (NotFound("There is no item [7]."), "error: There is no item [7]."),
         (NO_ROOM, "error: /shop/attune.db: No space left on device."),
         (OSError("The disk is gone"), "error: The disk is gone."),
+        (RuntimeError("parquet: No space left on device (os error 28)"), "error: parquet: No space left on device"),
         (sqlite3.OperationalError("database or disk is full"), "error: The database cannot be used: database or disk"),
     ],
 )
@@ -36,6 +37,18 @@ def test_what_a_user_or_the_machine_does_wrong_ends_in_a_message_and_status_2(
         run(app, "shop")
     assert ended.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_mistake_of_ours_is_told_with_all_that_helps_to_find_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = typer.Typer(pretty_exceptions_enable=False)
+
+    @app.command()
+    def fail() -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("sys.argv", ["shop"])
+    with pytest.raises(RuntimeError, match="a bug"):
+        run(app, "shop")
 
 
 def test_a_file_is_replaced_as_a_whole_or_left_as_it_was(tmp_path: Path) -> None:
