@@ -149,7 +149,7 @@ class ALS(Scorer):
 
     @cached_property
     def _inverse(self) -> NDArray[np.float64]:
-        return np.linalg.inv(self._regularized)
+        return np.asarray(np.linalg.inv(self._regularized))
 
 
 def _confidence(weight: NDArray[Any], alpha: float) -> FloatArray:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field, PositiveFloat, PositiveInt
 from scipy import sparse
 
-from features.compiled import DOUBLE, FLOATS, INTS, LONG, LONGS
+from features.compiled import BYTE_ROWS, DOUBLE, FLOATS, INTS, LONG, LONGS
 from features.interactions import History, IntArray
 from features.settings import Settings
 from features.snapshot import Snapshot
@@ -23,6 +23,10 @@ from models.scorer import Reason, best_first, event_weights, interaction_weights
 BLOCK_ROWS: Final = 1024
 BLOCK_ENTRIES: Final = 2**24
 """A product of dense matrices is held in blocks of so many entries, at most."""
+
+
+_WHOLE: Final = np.zeros((0, 0), np.uint8)
+"""A strength that is not made of parts."""
 
 
 class NeighbourSettings(Settings):
@@ -80,8 +84,7 @@ class NeighbourScorer(Lookup):
 
     def find(self, history: History, now: datetime) -> Found:
         """Return the ties of each item with the last interaction, with the one before it, and the strongest."""
-        found: Found = _pull(*self.anchors(history, now), self.indptr, self.indices, self.strength, PLACES)
-        return found
+        return pulled(*self.anchors(history, now), self.indptr, self.indices, self.strength, _WHOLE)
 
     def anchors(self, history: History, now: datetime) -> tuple[IntArray, NDArray[np.float32]]:
         """Return the items of the interactions that count, the last one first, and what each weighs."""
@@ -175,13 +178,34 @@ def _latest_first(item, weight, step_decay):  # type: ignore[no-untyped-def]
     return items[:n].copy(), weights[:n].copy()
 
 
-@njit((INTS, FLOATS, LONGS, INTS, FLOATS, LONG), cache=True)
-def _pull(mine, weight, indptr, indices, strength, places):  # type: ignore[no-untyped-def]
-    """Return what is tied with ``mine``, ordered from the last interaction on, in a time that no catalog lengthens.
+def pulled(
+    mine: IntArray,
+    weight: NDArray[np.float32],
+    indptr: NDArray[np.int64],
+    indices: IntArray,
+    strength: NDArray[np.float32],
+    parts: NDArray[np.uint8],
+) -> Found:
+    """Return what is tied with ``mine``, ordered from the last interaction on.
 
-    That is a hash table of the rows, their items, the scores, of each the tie with the last interaction, with the one
-    before it and the strongest, and the ``places`` best rows in order.
+    Of each item are known the tie with the last interaction, with the one before it, and the strongest; and for each
+    column of ``parts`` the sum of what it says, times ``weight``.
+
+    Args:
+        mine: Items of a history.
+        weight: What each of them weighs.
+        indptr: See ``NeighbourScorer``.
+        indices: See ``NeighbourScorer``.
+        strength: See ``NeighbourScorer``.
+        parts: What a strength is made of, in parts of any unit; shape (len(indices), any).
     """
+    found: Found = _pull(mine, weight, indptr, indices, strength, parts, PLACES)
+    return found
+
+
+@njit((INTS, FLOATS, LONGS, INTS, FLOATS, BYTE_ROWS, LONG), cache=True)
+def _pull(mine, weight, indptr, indices, strength, parts, places):  # type: ignore[no-untyped-def]
+    n_parts = parts.shape[1]
     longest = 0
     for k in range(len(mine)):
         longest += indptr[mine[k] + 1] - indptr[mine[k]]
@@ -189,7 +213,7 @@ def _pull(mine, weight, indptr, indices, strength, places):  # type: ignore[no-u
     slots = empty_slots(longest)
     items = np.empty(longest, np.int32)
     scores = np.empty(longest, np.float32)
-    ties = np.empty((longest, 3), np.float32)
+    ties = np.empty((longest, 3 + n_parts), np.float32)
     n = 0
     for k in range(len(mine)):
         for at in range(indptr[mine[k]], indptr[mine[k] + 1]):
@@ -198,7 +222,7 @@ def _pull(mine, weight, indptr, indices, strength, places):  # type: ignore[no-u
                 slot = slot_of(slots, items, indices[at])
                 if slots[slot] == 0:
                     items[n], scores[n] = indices[at], 0
-                    ties[n, 0], ties[n, 1], ties[n, 2] = 0, 0, 0
+                    ties[n] = 0
                     n += 1
                     slots[slot] = n
                 row = slots[slot] - 1
@@ -206,5 +230,7 @@ def _pull(mine, weight, indptr, indices, strength, places):  # type: ignore[no-u
                 if k < 2:
                     ties[row, k] = strength[at]
                 ties[row, 2] = max(ties[row, 2], strength[at])
+                for part in range(n_parts):
+                    ties[row, 3 + part] += more * parts[at, part]
     items, scores = items[:n], scores[:n]
     return slots, items, scores, ties[:n], best_rows(items, scores, places)

@@ -9,14 +9,16 @@ from functools import cached_property
 from typing import ClassVar, Final, Self
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 from pydantic import NonNegativeFloat, PositiveInt
 from scipy.optimize import minimize
 
+from features.compiled import DOUBLE, FLOATS, FLOATS_WRITTEN, INTS, LONG
 from features.interactions import History, IntArray
 from features.settings import Settings
 from models.item_to_item import ItemToItem
-from models.lookup import PLACES
+from models.lookup import PLACES, best_rows
 from models.neighbours import NeighbourScorer
 from models.own_frequency import OwnFrequency
 from models.popularity import Popularity
@@ -125,7 +127,7 @@ class WeightedSum(Scorer):
         tied = [_NO_ITEMS]
         for name, part in self._tables.items():
             items, scores = part.tied(history, now)
-            total[items] += np.float32(weights[name]) * np.sqrt(scores / scores.max(initial=0))
+            _add(total, items, scores, weights[name])
             tied.append(items)
         changed, pool = np.concatenate(tied), _NO_ITEMS
         if self._singly:
@@ -156,13 +158,7 @@ class WeightedSum(Scorer):
 
         Of what did not change only the ``n`` items that were best can be among them.
         """
-        is_changed = np.zeros(len(total), np.bool_)
-        is_changed[changed] = True
-        order = self._same[1]
-        unchanged = order[: n + len(changed)]
-        is_changed[unchanged[~is_changed[unchanged]][:n]] = True
-        pool = np.flatnonzero(is_changed).astype(np.int32)
-        best = best_first(pool, total[pool], n)
+        best = _best(total, changed, self._same[1], n)
         return best, total[best]
 
     @cached_property
@@ -190,6 +186,39 @@ def shares(part: Scorer, history: History, items: IntArray, now: datetime) -> Sc
     scores = np.maximum(part.scores(history, items, now), 0)
     best = scores.max(initial=0)
     return np.sqrt(scores / best) if best > 0 else scores
+
+
+@njit((FLOATS_WRITTEN, INTS, FLOATS, DOUBLE), cache=True)
+def _add(total, items, scores, weight):  # type: ignore[no-untyped-def]
+    """Add to ``total`` what ``shares`` would return for ``items``, times ``weight``."""
+    best = np.float32(0)
+    for score in scores:
+        best = max(best, score)
+    for k in range(len(items)):
+        total[items[k]] += np.float32(weight) * np.sqrt(scores[k] / best)
+
+
+@njit((FLOATS, INTS, INTS, LONG), cache=True)
+def _best(total, changed, order, n):  # type: ignore[no-untyped-def]
+    """Return the best ``n`` of ``changed`` and of ``order``, where the others stand best first."""
+    seen = np.zeros(len(total), np.bool_)
+    pool = np.empty(len(changed) + n, np.int32)
+    length = 0
+    for item in changed:
+        if not seen[item]:
+            seen[item] = True
+            if total[item] > 0:
+                pool[length] = item
+                length += 1
+    end = min(length + n, len(pool))
+    for item in order:
+        if length == end:
+            break
+        if not seen[item]:
+            pool[length] = item
+            length += 1
+    pool = pool[:length]
+    return pool[best_rows(pool, total[pool], n)]
 
 
 def conditional_logit(
