@@ -24,10 +24,11 @@ class ProfileValues(Mapping[str, Value]):
     """The values of a profile at a moment, None where something is not known.
 
     ``visits``, ``visits_1d``, ``visits_7d``, ``visits_30d``, ``active_minutes``, ``page_views``, ``item_views``,
-    ``purchases``, ``returns``, ``pieces_bought``, ``lifetime_value``, ``cart_items`` (pieces), ``cart_value``,
-    ``days_since_first_seen``, ``days_since_last_seen``, ``days_since_purchase``, ``emails_sent``, ``emails_opened``,
-    ``emails_clicked``, ``pushes_sent``, ``pushes_opened``, ``pushes_clicked``, ``pushes_dismissed``, ``last_search``,
-    ``events.TYPE`` (how many) for each standard event type, and ``attributes.NAME`` for what ``identify`` events told.
+    ``purchases``, ``returns``, ``pieces_bought``, ``lifetime_value``, ``average_price`` (paid for a piece),
+    ``cart_items`` (pieces), ``cart_value``, ``days_since_first_seen``, ``days_since_last_seen``,
+    ``days_since_purchase``, ``emails_sent``, ``emails_opened``, ``emails_clicked``, ``pushes_sent``,
+    ``pushes_opened``, ``pushes_clicked``, ``pushes_dismissed``, ``last_search``, ``events.TYPE`` (how many) for each
+    standard event type, and ``attributes.NAME`` for what ``identify`` events told.
     """
 
     def __init__(self, profile: Profile, now: datetime) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import time
 from datetime import UTC, datetime
@@ -10,8 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from features import profile_values
 from features.errors import InvalidInput
 from features.predicates import predicate
+from features.profile_values import ProfileValues
 from features.profiles import Profile
 
 VALUES = {
@@ -130,6 +133,11 @@ def test_a_pattern_takes_no_longer_than_the_text_is_long():
 def test_a_condition_knows_what_it_asks_for():
     asked = predicate("profile.visits > 1 AND context.device = 'x' AND affinity('colour', 'black') > 0").names
     assert asked == {"visits", "context.device", "affinity.colour.black"}
+
+
+def test_where_it_is_told_what_a_condition_may_ask_for_nothing_is_missing():
+    told = set(re.findall(r"``(\w+)``", ProfileValues.__doc__ or ""))
+    assert {name for name in profile_values.NAMES if "." not in name} <= told
 
 
 def test_conditions_can_be_asked_of_a_profile():
