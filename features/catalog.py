@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.database import open_database, transaction
-from features.errors import InvalidInput
+from features.errors import InvalidField
 from features.fields import NAME, Field, Flag, Labels, Number, Rejected, Text, Time, as_json, microseconds
 from features.layout import Layout
 
@@ -67,19 +67,10 @@ Row = dict[str, Any]
 each dimension that it has to its values."""
 
 
-class InvalidItem(InvalidInput):
-    """An item is not what is allowed.
+class InvalidItem(InvalidField):
+    """An item is not what is allowed."""
 
-    Attributes:
-        field: The field at fault; empty where it is the whole record.
-        reason: What is allowed there.
-    """
-
-    def __init__(self, field: str, reason: str, given: object) -> None:
-        shown = repr(given)
-        super().__init__(f"{field or 'item'} {reason}; given {shown if len(shown) <= 80 else shown[:77] + '...'}.")
-        self.field = field
-        self.reason = reason
+    record = "item"
 
 
 def parse(record: object) -> Row:
@@ -171,23 +162,19 @@ class Catalog:
             as_json({name: values for name, values in zip(names, row, strict=True) if values})
             for row in dimensions.select(names).iter_rows()
         ] or ["{}"] * len(last)
-        with transaction(self._database):
-            size, version = len(self), self.version
-            rows = ((*row, text) for row, text in zip(plain.iter_rows(), texts, strict=True))
-            self._database.executemany(_UPSERT, rows)
-            new = len(self) - size
-            changed = self.version - version - new
-        return Upserted(new, changed, len(last) - new - changed)
+        return self._put([(*row, text) for row, text in zip(plain.iter_rows(), texts, strict=True)])
 
     def put(self, rows: Iterable[Row]) -> Upserted:
         """Add the items ``rows``, or replace those of the same ``item_id`` as a whole, in one durable transaction."""
-        full = [_EMPTY | row for row in rows]
+        return self._put([_values(_EMPTY | row) for row in rows])
+
+    def _put(self, values: Sequence[tuple[Any, ...]]) -> Upserted:
         with transaction(self._database):
             size, version = len(self), self.version
-            self._database.executemany(_UPSERT, map(_values, full))
+            self._database.executemany(_UPSERT, values)
             new = len(self) - size
             changed = self.version - version - new
-        return Upserted(new, changed, len(full) - new - changed)
+        return Upserted(new, changed, len(values) - new - changed)
 
     def patch(self, rows: Iterable[Row]) -> list[str]:
         """Set only the columns that ``rows`` give, in one durable transaction; return the ids that no item has."""

@@ -1,5 +1,9 @@
 """The errors that a user of Attune can cause, and can mend."""
 
+from __future__ import annotations
+
+from typing import ClassVar
+
 
 class AttuneError(Exception):
     """A mistake in what was given; the message says what was given, what is allowed and what to do.
@@ -12,6 +16,25 @@ class AttuneError(Exception):
 
 class InvalidInput(AttuneError):
     """A value, a file or a configuration key is not what is allowed there."""
+
+
+class InvalidField(InvalidInput):
+    """A field of a record is not what is allowed, or the whole of it is not.
+
+    Attributes:
+        field: The field at fault; empty where it is the whole record.
+        reason: What is allowed there.
+    """
+
+    record: ClassVar[str] = "record"
+    """What the whole is called."""
+
+    def __init__(self, field: str, reason: str, given: object) -> None:
+        shown = repr(given)
+        where = field or self.record
+        super().__init__(f"{where} {reason}; given {shown if len(shown) <= 80 else shown[:77] + '...'}.")
+        self.field = field
+        self.reason = reason
 
 
 class NotFound(AttuneError):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from features.errors import InvalidInput
+from features.errors import InvalidField
 from features.fields import NAME, Attributes, Field, Number, Rejected, Text, Time
 
 STANDARD_EVENT_TYPES: Final = (
@@ -99,19 +99,10 @@ MAX_AHEAD: Final = timedelta(hours=1)
 AHEAD: Final = f"must not be more than {MAX_AHEAD.seconds // 3600} hour in the future"
 
 
-class InvalidEvent(InvalidInput):
-    """An event is not what is allowed.
+class InvalidEvent(InvalidField):
+    """An event is not what is allowed."""
 
-    Attributes:
-        field: The field at fault; empty where it is the whole record.
-        reason: What is allowed there.
-    """
-
-    def __init__(self, field: str, reason: str, given: object) -> None:
-        shown = repr(given)
-        super().__init__(f"{field or 'event'} {reason}; given {shown if len(shown) <= 80 else shown[:77] + '...'}.")
-        self.field = field
-        self.reason = reason
+    record = "event"
 
 
 def parse(record: Mapping[str, Any], now: datetime) -> Event:
