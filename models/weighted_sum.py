@@ -18,12 +18,10 @@ from features.compiled import DOUBLE, FLOATS, FLOATS_WRITTEN, INTS, LONG
 from features.interactions import History, IntArray
 from features.settings import Settings
 from models.item_to_item import ItemToItem
-from models.lookup import PLACES, best_rows
-from models.neighbours import NeighbourScorer
+from models.lookup import PLACES, Lookup, best_rows
 from models.own_frequency import OwnFrequency
 from models.popularity import Popularity
 from models.scorer import Arrays, Features, Reason, Scorer, Scores, best_first, of_latest
-from models.similar_histories import SimilarHistories
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 """Popularity is asked for as of any moment: it is always that of its snapshot."""
@@ -34,7 +32,7 @@ POOL: Final = 600
 """So many of the best by the other parts are scored by those that must look at items one by one."""
 
 _NO_ITEMS: Final = np.zeros(0, np.int32)
-Table = NeighbourScorer | ItemToItem | SimilarHistories | OwnFrequency
+Table = Lookup | ItemToItem | OwnFrequency
 """What knows by looking up which items it scores above 0."""
 
 _Total = tuple[Scores, IntArray, IntArray]
