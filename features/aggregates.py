@@ -18,6 +18,7 @@ from ibis.expr.types import Table
 from features.events import STANDARD_EVENT_TYPES
 from features.interactions import COLUMNS, DAY_S, Interactions
 from features.ragged_arrays import RaggedArrays
+from features.saved import load_array
 from features.snapshot import SnapshotSettings
 
 WEIGHT_STEPS: Final = 2.0**30
@@ -49,7 +50,7 @@ def write_aggregates(
     _write_matrices(folder / "matrices", pairs, occurring, interactions.n_users, engine)
     for dimension in dimensions:
         _write_affinities(folder / "dimensions" / dimension, pairs, interactions.n_users, engine)
-    n_items = len(np.load(folder / "items.npy", mmap_mode="r", allow_pickle=False))
+    n_items = len(load_array(folder / "items.npy"))
     _item_features(events, pairs, occurring, n_items, engine).write_parquet(folder / "item_features.parquet")
     _user_features(events, occurring, interactions.n_users, engine).write_parquet(folder / "user_features.parquet")
 
@@ -106,7 +107,7 @@ def _write_matrices(
 
 
 def _write_affinities(folder: Path, pairs: Table, n_users: int, engine: BaseBackend) -> None:
-    indptr, values = (np.load(folder / "items" / f"{part}.npy", allow_pickle=False) for part in ("indptr", "indices"))
+    indptr, values = (load_array(folder / "items" / f"{part}.npy") for part in ("indptr", "indices"))
     items = np.repeat(np.arange(len(indptr) - 1, dtype=np.int32), np.diff(indptr))
     weighted = pairs.join(ibis.memtable(pa.table({"item": items, "value": values})), "item")
     affinities = weighted.group_by("user", "value").agg(weight=weighted.weight.sum()).order_by("user", "value")

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.errors import Corrupt
+from features.saved import load_array
 
 IntArray = NDArray[np.int32]
 DAY_S: Final = 86_400
@@ -117,15 +118,8 @@ class Interactions:
         Raises:
             Corrupt: a file is missing or damaged, or the arrays do not fit together.
         """
-        try:
-            arrays = {
-                # A plain view of the same pages: slices of an np.memmap cost several times as much.
-                name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False).view(np.ndarray)
-                for name in ("indptr", *COLUMNS)
-            }
-        except (OSError, ValueError) as error:
-            raise Corrupt(f"The interactions in {folder} cannot be read: {error}.") from None
+        arrays = {name: load_array(folder / f"{name}.npy") for name in ("indptr", *COLUMNS)}
         indptr = arrays.pop("indptr")
-        if len({len(array) for array in arrays.values()}) != 1 or indptr[-1] != len(arrays["item"]):
+        if len({len(array) for array in arrays.values()}) != 1 or indptr[-1:].tolist() != [len(arrays["item"])]:
             raise Corrupt(f"The interactions in {folder} are of different lengths.")
         return cls(indptr, History(**arrays))

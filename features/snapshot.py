@@ -7,7 +7,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import polars as pl
 from pydantic import Field, ValidationError
 from scipy import sparse
@@ -15,6 +14,7 @@ from scipy import sparse
 from features.errors import Corrupt, NotFound
 from features.interactions import Interactions
 from features.layout import Layout
+from features.saved import load_array, load_table
 from features.settings import Settings
 from features.vocabulary import Vocabulary
 
@@ -119,7 +119,7 @@ class Snapshot:
         (``item_type``, ``title``, ``description``, ``url``, ``image_url``, ``price``, ``list_price``, ``stock``,
         ``visible``, ``published_at``, ``expires_at``), and one column of ``list[str]`` for each dimension.
         """
-        return pl.read_parquet(self.folder / "catalog.parquet")
+        return load_table(self.folder / "catalog.parquet")
 
     @cached_property
     def item_features(self) -> pl.DataFrame:
@@ -130,7 +130,7 @@ class Snapshot:
         bought it at two times or more); ``price`` (median paid for one piece); ``first_at`` and ``last_at`` (UTC). The
         last four are null where nothing is known.
         """
-        return pl.read_parquet(self.folder / "item_features.parquet")
+        return load_table(self.folder / "item_features.parquet")
 
     @cached_property
     def user_features(self) -> pl.DataFrame:
@@ -140,7 +140,7 @@ class Snapshot:
         known; ``value`` (money of all events, money given back taken off); ``first_at`` and ``last_at`` (UTC; null
         for a user of whom nothing is known yet).
         """
-        return pl.read_parquet(self.folder / "user_features.parquet")
+        return load_table(self.folder / "user_features.parquet")
 
     def matrix(self, name: str) -> sparse.csr_matrix:
         """Return the user-item matrix ``name``: an event type, or ``combined``.
@@ -175,13 +175,7 @@ class Snapshot:
         return self.folder / "dimensions" / dimension
 
     def _csr(self, folder: Path, name: str, rows: int, columns: int) -> sparse.csr_matrix:
-        try:
-            data, indices, indptr = (
-                np.load(folder / f"{part}.npy", mmap_mode="r", allow_pickle=False)
-                for part in ("data", "indices", "indptr")
-            )
-        except FileNotFoundError:
-            raise NotFound(f"The snapshot {self.folder} has no {name}.") from None
-        except (OSError, ValueError) as error:
-            raise Corrupt(f"{folder} cannot be read: {error}. Build the snapshot again.") from None
-        return sparse.csr_matrix((data, indices, indptr), shape=(rows, columns))
+        if not folder.is_dir():
+            raise NotFound(f"The snapshot {self.folder} has no {name}.")
+        parts = tuple(load_array(folder / f"{part}.npy") for part in ("data", "indices", "indptr"))
+        return sparse.csr_matrix(parts, shape=(rows, columns))

@@ -24,6 +24,7 @@ from features.errors import AttuneError, InvalidInput
 from features.event_log import EventLog
 from features.interactions import Interactions
 from features.layout import Layout, point
+from features.saved import load_array
 from features.snapshot import FORMAT, Manifest, Snapshot, SnapshotSettings
 
 
@@ -184,7 +185,7 @@ def _seal(
         dimensions=tuple(dimensions),
         counts={
             "users": interactions.n_users,
-            "items": len(np.load(new / "items.npy", mmap_mode="r", allow_pickle=False)),
+            "items": len(load_array(new / "items.npy")),
             "items_in_catalog": in_catalog,
             "interactions": len(times),
             "sessions": int(interactions.all.session.max()) + 1,
@@ -207,7 +208,7 @@ def _content_hash(folder: Path, manifest: Manifest) -> str:
     for path in sorted(folder.rglob("*.*"), key=lambda path: path.relative_to(folder).as_posix()):
         digest.update(f"\n{path.relative_to(folder).as_posix()}\n".encode())
         if path.suffix == ".npy":
-            array = np.load(path, mmap_mode="r", allow_pickle=False)
+            array = load_array(path)
             digest.update(f"{array.dtype.str} {array.shape}\n".encode())
             digest.update(np.ascontiguousarray(array).view(np.uint8).data)
         else:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.errors import Corrupt, NotFound
+from features.saved import load_array
 
 
 class Vocabulary:
@@ -35,10 +36,7 @@ class Vocabulary:
         Raises:
             Corrupt: the file is missing or damaged.
         """
-        try:
-            ids = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise Corrupt(f"The vocabulary {path} cannot be read: {error}.") from None
+        ids = load_array(path)
         if ids.dtype.kind != "S" or ids.ndim != 1:
             raise Corrupt(f"The vocabulary {path} holds {ids.dtype} of shape {ids.shape}, not a list of ids.")
         return cls(ids)

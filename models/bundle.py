@@ -13,11 +13,11 @@ from typing import Annotated, Any, Final, get_type_hints
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
 from features.errors import Corrupt, InvalidInput, NotFound
 from features.interactions import History, Interactions
+from features.saved import load_array, load_table
 from features.settings import Settings
 from features.snapshot import Snapshot
 from features.vocabulary import Vocabulary
@@ -224,13 +224,13 @@ class Bundle:
             Vocabulary.load(folder / "users.npy"),
             Vocabulary.load(folder / "items.npy"),
             Interactions.load(folder / "interactions"),
-            pl.read_parquet(folder / "catalog.parquet").rechunk(),
+            load_table(folder / "catalog.parquet").rechunk(),
             scorers,
         )
 
 
 def _scorer(folder: Path, name: str, saved: SavedScorer, parts: dict[str, Scorer]) -> Scorer:
-    arrays = {part: _array(folder / "arrays" / name / f"{part}.npy") for part in saved.arrays}
+    arrays = {part: load_array(folder / "arrays" / name / f"{part}.npy") for part in saved.arrays}
     try:
         scorer = scorer_class(name)
         config = settings_class(scorer).of(saved.config, f"the scorer {name}")
@@ -268,11 +268,3 @@ def _bundle_id(manifest: Manifest) -> str:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _array(path: Path) -> NDArray[Any]:
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise Corrupt(f"The bundle's file {path} cannot be read: {error}.") from None
-    return array.view(np.ndarray)  # slicing an np.memmap costs several times as much

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,27 @@ def test_a_damaged_matrix_is_corrupt(folder: Path) -> None:
     (folder / "matrices" / "combined" / "data.npy").write_bytes(b"nothing")
     with pytest.raises(Corrupt, match="Build the snapshot again"):
         Snapshot.load(folder).matrix("combined")
+
+
+def read(folder: Path) -> None:
+    """Read all that a snapshot holds."""
+    found = Snapshot.load(folder)
+    _ = found.users, found.items, found.interactions, found.catalog, found.item_features, found.user_features
+    _ = found.matrix("combined"), found.matrix("purchase")
+    _ = found.values("brand"), found.item_values("brand"), found.affinities("brand")
+
+
+@pytest.mark.parametrize("damage", [lambda content: b"", lambda content: content[: len(content) // 2]])
+def test_each_file_that_is_cut_off_is_told_by_its_name(folder: Path, damage: Callable[[bytes], bytes]) -> None:
+    read(folder)
+    files = [path for path in folder.rglob("*.*") if path.is_file()]
+    assert len(files) > 20
+    for path in files:
+        content = path.read_bytes()
+        path.write_bytes(damage(content))
+        with pytest.raises(Corrupt, match=path.name):
+            read(folder)
+        path.write_bytes(content)
 
 
 def test_a_folder_without_a_snapshot_is_not_found(tmp_path: Path) -> None:
