@@ -17,8 +17,8 @@ from models.scorer import DAY_S, PURCHASE, Reason, Scorer
 from serving.boosters import Booster, booster_of
 from serving.filters import Expressions, Filter, Rules, done, listed, priced
 from serving.live_catalog import LiveCatalog
-from serving.pool import Doubles, Pool, best_rows
-from serving.query import Query
+from serving.pool import Doubles, Pool, best_rows_of
+from serving.query import NO_ITEMS, Query
 from serving.recipes import MODEL, Recipe, Recipes, SourceSettings
 from serving.sources import VIEW, Known, Source, anchored, source_of
 from serving.variations import Caps, Explored, gumbel
@@ -33,8 +33,6 @@ PLANS_KEPT: Final = 256
 UNSCORED: Final = "catalog"
 SHUFFLE: Final = "shuffle"
 GRID: Final = 2.0**-40
-
-_NO_ITEMS: Final = np.zeros(0, np.int32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,7 +132,7 @@ class Asked:
     rng: Generator | None
     pinned: IntArray
     buried: IntArray
-    taken: IntArray = field(default_factory=lambda: _NO_ITEMS)
+    taken: IntArray = field(default_factory=lambda: NO_ITEMS)
     _known: dict[tuple[str, float | None], Known] = field(default_factory=dict)
 
     @property
@@ -208,7 +206,7 @@ class Pipeline:
         plan, recipe = asked.plan, asked.plan.recipe
         placed: list[Placed] = []
         for first, tier in enumerate(plan.tiers):
-            self._take(asked, placed, self._placed_by(asked, tier, asked.pinned if not first else _NO_ITEMS))
+            self._take(asked, placed, self._placed_by(asked, tier, asked.pinned if not first else NO_ITEMS))
             if len(asked.taken) == query.n:
                 break
         explored = self._explore(asked, placed)
@@ -216,7 +214,7 @@ class Pipeline:
             self._take(asked, placed, self._filling(asked))
             self._take(asked, placed, self._unscored(asked, _those(asked.buried, query.only)))
         if not placed:
-            placed.append(_without_scores(_NO_ITEMS))
+            placed.append(_without_scores(NO_ITEMS))
         items = asked.taken
         return Ranking(
             items,
@@ -269,7 +267,7 @@ class Pipeline:
         asked.taken = ranking.items
         of_filters = {int(item): reason for reason, refused in asked.rules.removed(items) for item in refused}
         tier = asked.plan.tiers[0]
-        pool, base, total = self._scored(asked, tier, _NO_ITEMS, SPARE_CANDIDATES + query.n)
+        pool, base, total = self._scored(asked, tier, NO_ITEMS, SPARE_CANDIDATES + query.n)
         passing = np.flatnonzero((base > 0) & asked.rules.keeps(pool.items))
         answers = []
         for item, row in zip(items.tolist(), pool.rows(items).tolist(), strict=True):
@@ -430,17 +428,16 @@ class Pipeline:
     def _best(self, asked: Asked, pool: Pool, base: Doubles, total: Doubles, pinned: IntArray) -> NDArray[np.int64]:
         """Return the rows of ``pool`` that join the list: the pinned ones, then the best that pass everything."""
         n = asked.query.n - len(asked.taken)
-        out = [pool.rows(items) for items in (asked.taken, asked.buried, pinned) if len(items)]
-        if out or (base <= 0).any():
-            total = np.where(base > 0, total, -np.inf)
-            rows = np.concatenate([*out, np.zeros(0, np.int64)])
-            total[rows[rows >= 0]] = -np.inf
         first = pool.rows(pinned)
-        first = first[first >= 0]
+        out = [pool.rows(items) for items in (asked.taken, asked.buried) if len(items)]
+        if out or len(first):
+            rows = np.concatenate([first, *out])
+            total = total.copy()
+            total[rows[rows >= 0]] = -np.inf
+            first = first[first >= 0]
         looked_at = 4 * n + 16
         while True:
-            rows = best_rows(total, looked_at)
-            rows = rows[total[rows] > -np.inf]
+            rows = best_rows_of(total, base, looked_at)
             if len(first):
                 rows = np.concatenate([first, rows])
             items = pool.items[rows]
@@ -482,7 +479,7 @@ class Pipeline:
 
     def _candidates(self, asked: Asked, tier: Tier) -> tuple[NDArray[np.int64], Doubles]:
         """Return the rows of the pool that could be in the list and are not."""
-        pool, base, total = self._scored(asked, tier, _NO_ITEMS, asked.query.n + SPARE_CANDIDATES)
+        pool, base, total = self._scored(asked, tier, NO_ITEMS, asked.query.n + SPARE_CANDIDATES)
         items = pool.items
         rows = np.flatnonzero((base > 0) & asked.rules.keeps(items) & listed("", asked.taken).keeps(items))
         rows = rows[listed("", asked.buried).keeps(items[rows])]
@@ -509,7 +506,7 @@ class Pipeline:
         """Return those of ``items`` that pass everything and still fit into the list, without a score."""
         n = asked.query.n - len(asked.taken)
         if n == 0 or not len(items):
-            return _without_scores(_NO_ITEMS)
+            return _without_scores(NO_ITEMS)
         items = items[listed("", asked.taken if outside is None else outside).keeps(items)]
         items = asked.rules.kept(items)
         if asked.plan.caps is not None:
@@ -557,7 +554,7 @@ class Pipeline:
 
     def _indices(self, item_ids: Sequence[str]) -> IntArray:
         if not item_ids:
-            return _NO_ITEMS
+            return NO_ITEMS
         return np.array([i for i in map(self.catalog.find, item_ids) if i is not None], np.int32)
 
 

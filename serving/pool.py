@@ -309,6 +309,18 @@ def best_rows(scores, n):  # type: ignore[no-untyped-def]
     return ordered
 
 
+@njit((DOUBLES, DOUBLES, LONG), cache=True)
+def best_rows_of(scores, base, n):  # type: ignore[no-untyped-def]
+    """Return ``best_rows`` of those rows whose ``base`` is above 0 and whose score is above minus infinity."""
+    rows, counted = np.empty(len(scores), np.int64), np.empty(len(scores))
+    n_rows = 0
+    for row in range(len(scores)):
+        if base[row] > 0 and scores[row] > -np.inf:
+            rows[n_rows], counted[n_rows] = row, scores[row]
+            n_rows += 1
+    return rows[best_rows(counted[:n_rows], n)]
+
+
 @njit((_TABLE, _TABLE, LONG, LONG), cache=True)
 def _strongest(table, slots, n_known, n):  # type: ignore[no-untyped-def]
     """Return the ``n`` items of the table that have gained most; all, in order of arrival, where there are no more."""

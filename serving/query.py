@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 import numpy as np
 
 from features.events import STANDARD_EVENT_TYPES
 from features.interactions import COLUMNS, History, IntArray
 
-
-def _none() -> IntArray:
-    return np.zeros(0, np.int32)
+NO_ITEMS: Final = np.zeros(0, np.int32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,8 +36,8 @@ class Query:
     now: datetime
     n: int = 10
     recipe: str = "for_you"
-    context: IntArray = field(default_factory=_none)
-    exclude: IntArray = field(default_factory=_none)
+    context: IntArray = field(default_factory=lambda: NO_ITEMS)
+    exclude: IntArray = field(default_factory=lambda: NO_ITEMS)
     only: IntArray | None = None
     filter: str | None = None
     values: Mapping[str, float | str | bool | None] = field(default_factory=dict)

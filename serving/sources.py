@@ -148,8 +148,6 @@ class FromScorer:
     """What a scorer proposes."""
 
     scorer: Scorer
-    n_items: int
-    """How many items the scorer knows; those that came later score 0."""
 
     def propose(self, known: Known, pool: Pool, n: int) -> None:
         """Put the scorer's proposals into the running."""
@@ -157,14 +155,7 @@ class FromScorer:
 
     def score(self, known: Known, pool: Pool, part: int) -> None:
         """Write the scorer's scores."""
-        items, scores = pool.items, pool.part(part)
-        if not len(items):
-            return
-        if int(items.max()) < self.n_items:
-            scores[:] = self.scorer.scores(known.history, items, known.now)
-        else:
-            old = items < self.n_items
-            scores[old] = self.scorer.scores(known.history, items[old], known.now)
+        _write(known, pool, part, lambda items: self.scorer.scores(known.history, items, known.now))
 
     def reason(self, known: Known, item: int) -> Reason | None:
         """Return the scorer's reason."""
@@ -189,10 +180,9 @@ class FromAffinity:
 
     def score(self, known: Known, pool: Pool, part: int) -> None:
         """Write popularity times the odds of the taste."""
-        assert self._taste is not None
-        items, scores = pool.items, pool.part(part)
-        old = items < len(self.scorer.strength)
-        scores[old] = self.scorer.odds(self._taste, items[old])
+        taste = self._taste
+        assert taste is not None
+        _write(known, pool, part, lambda items: self.scorer.odds(taste, items))
 
     def reason(self, known: Known, item: int) -> Reason | None:
         """Return the value that speaks most for the item."""
@@ -213,12 +203,9 @@ class PopularIn:
 
     def score(self, known: Known, pool: Pool, part: int) -> None:
         """Write the popularity of the items that have one of the values."""
-        items = pool.items
-        has = self.values.have_any(items, self._asked(known))
-        strength = np.zeros(len(items))
-        old = items < len(self.popularity.strength)
-        strength[old] = np.maximum(self.popularity.strength[items[old]], 0)
-        pool.part(part)[:] = strength * has
+        has = self.values.have_any(pool.items, self._asked(known))
+        _write(known, pool, part, lambda items: np.maximum(self.popularity.strength[items], 0))
+        pool.part(part)[:] *= has
 
     def reason(self, known: Known, item: int) -> Reason | None:
         """Return the value that the item shares."""
@@ -316,7 +303,6 @@ def source_of(settings: SourceSettings, bundle: Bundle, index_of: Callable[[str]
 
     ``index_of`` gives the index of an item by its id, None where it is unknown.
     """
-    n_items = len(bundle.items)
     match settings.source:
         case "new":
             return New(settings.lookback_days)
@@ -347,7 +333,7 @@ def source_of(settings: SourceSettings, bundle: Bundle, index_of: Callable[[str]
         return FromNewcomers(scorer, bundle)
     if isinstance(scorer, Neighbours):
         return FromNeighbours(scorer)
-    return FromScorer(scorer, n_items)
+    return FromScorer(scorer)
 
 
 def anchored(query: Query, history: History, settings: SourceSettings) -> History:
@@ -391,6 +377,17 @@ def in_cart(history: History) -> NDArray[np.int64]:
 def _last(items: IntArray, n: int) -> IntArray:
     """Return the last ``n`` distinct ``items``, the last one first."""
     return np.array(list(dict.fromkeys(items[::-1].tolist()))[:n], np.int32)
+
+
+def _write(known: Known, pool: Pool, part: int, scores: Callable[[IntArray], NDArray[np.float32]]) -> None:
+    """Write the ``scores`` of the items in the running that the bundle knows; those that came later keep 0."""
+    items, written, n_known = pool.items, pool.part(part), known.catalog.bundle_size
+    if len(known.catalog) == n_known:
+        if len(items):
+            written[:] = scores(items)
+    else:
+        old = items < n_known
+        written[old] = scores(items[old])
 
 
 def _write_by_place(pool: Pool, part: int, items: IntArray) -> None:

@@ -42,9 +42,8 @@ class Values(Mapping[str, Scalar | None]):
         history: History,
         affinity: Affinity | None = None,
     ) -> None:
-        self._profile = profile.values(now)
-        self._context = {f"context.{name}": value for name, value in context.items()}
-        self._segments, self._history, self._now, self._affinity = segments, history, now, affinity
+        self._of, self._context, self._now = profile, context, now
+        self._segments, self._history, self._affinity = segments, history, affinity
 
     def __getitem__(self, name: str) -> Scalar | None:
         if name.startswith("affinity.") and self._affinity is not None:
@@ -52,7 +51,13 @@ class Values(Mapping[str, Scalar | None]):
             return self._affinity.preference(self._taste, dimension, value)
         if name.startswith("segment."):
             return self._segments.holds(name.removeprefix("segment."), self)
-        return self._context[name] if name in self._context else self._profile[name]
+        if name.startswith("context."):
+            return self._context[name.removeprefix("context.")]
+        return self._profile[name]
+
+    @cached_property
+    def _profile(self) -> Mapping[str, Scalar | None]:
+        return self._of.values(self._now)
 
     @cached_property
     def _taste(self) -> Taste:
@@ -61,7 +66,7 @@ class Values(Mapping[str, Scalar | None]):
 
     def __iter__(self) -> Iterator[str]:
         yield from self._profile
-        yield from self._context
+        yield from (f"context.{name}" for name in self._context)
 
     def __len__(self) -> int:
         return len(self._profile) + len(self._context)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -16,7 +16,7 @@ from features.interactions import History, IntArray
 from models.scorer import Reason
 from serving.cards import Cards
 from serving.pipeline import Pipeline, Ranking
-from serving.query import Query, events
+from serving.query import NO_ITEMS, Query, events
 from serving.ranking_log import LoggedRanking
 from serving.visitors import Visitor
 from serving.wire import rankings as wire
@@ -67,14 +67,13 @@ def recommended(
     pipeline: Pipeline, visitor: Visitor, request: wire.RecommendRequest, now: datetime, ranking_id: str
 ) -> Made:
     """Return the items for a visitor; somebody unknown gets what the recipe makes of an empty history."""
-    find = pipeline.catalog.indices
     query = Query(
         history=visitor.history,
         now=now,
         n=request.n,
         recipe=request.recipe,
-        context=_known(find(request.context_items)),
-        exclude=_known(find(request.exclude)),
+        context=_known(pipeline, request.context_items),
+        exclude=_known(pipeline, request.exclude),
         filter=request.filter,
         values=Known(visitor.values),
         seed=_seed(ranking_id),
@@ -85,14 +84,13 @@ def recommended(
 
 def ranked(pipeline: Pipeline, visitor: Visitor, request: wire.RankRequest, now: datetime, ranking_id: str) -> Made:
     """Return the given items in the order for a visitor; every one is either in the ranking or among the removed."""
-    find = pipeline.catalog.indices
-    only = _known(find(dict.fromkeys(request.items)))
+    only = _known(pipeline, dict.fromkeys(request.items))
     query = Query(
         history=visitor.history,
         now=now,
         n=len(only),
         recipe=request.recipe,
-        context=_known(find(request.context_items)),
+        context=_known(pipeline, request.context_items),
         only=only,
         filter=request.filter,
         values=Known(visitor.values),
@@ -117,7 +115,7 @@ def similar(pipeline: Pipeline, request: wire.SimilarRequest, now: datetime, ran
         now=now,
         n=request.n,
         recipe=request.recipe,
-        exclude=np.concatenate([item, _known(pipeline.catalog.indices(request.exclude))]),
+        exclude=np.concatenate([item, _known(pipeline, request.exclude)]),
         filter=request.filter,
         values=Known({f"context.{name}": value for name, value in request.context.items()}),
         seed=_seed(ranking_id),
@@ -250,8 +248,11 @@ def _seed(ranking_id: str) -> int:
     return int(ranking_id[:15], 16)
 
 
-def _known(indices: IntArray) -> IntArray:
-    return indices[indices >= 0] if len(indices) else indices
+def _known(pipeline: Pipeline, names: Collection[str]) -> IntArray:
+    if not names:
+        return NO_ITEMS
+    indices = pipeline.catalog.indices(names)
+    return indices[indices >= 0]
 
 
 def _unknown(pipeline: Pipeline, names: Iterable[str]) -> tuple[str, ...]:

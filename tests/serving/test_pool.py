@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.pool import Pool, Ties, best_rows
+from serving.pool import Pool, Ties, best_rows, best_rows_of
 
 items = st.lists(st.integers(0, 2**31 - 1), max_size=60)
 
@@ -76,7 +76,17 @@ def test_ties_grow_beyond_their_first_size() -> None:
     ]
 
 
-@given(scores=st.lists(st.sampled_from([-np.inf, 0.0, 0.5, 1.0, 2.0]), max_size=80), n=st.integers(0, 90))
+scores = st.sampled_from([-np.inf, 0.0, 0.5, 1.0, 2.0])
+
+
+@given(scores=st.lists(scores, max_size=80), n=st.integers(0, 90))
 def test_the_best_rows_are_those_of_a_stable_sort(scores: list[float], n: int) -> None:
     expected = sorted(range(len(scores)), key=lambda row: -scores[row])[:n]
     assert best_rows(np.array(scores, np.float64), n).tolist() == expected
+
+
+@given(pairs=st.lists(st.tuples(scores, scores), max_size=80), n=st.integers(0, 90))
+def test_what_has_no_base_or_is_taken_already_is_not_among_the_best(pairs: list[tuple[float, float]], n: int) -> None:
+    counted = [row for row, (score, base) in enumerate(pairs) if base > 0 and score > -np.inf]
+    total, base = (np.array([pair[at] for pair in pairs], np.float64) for at in (0, 1))
+    assert best_rows_of(total, base, n).tolist() == sorted(counted, key=lambda row: -pairs[row][0])[:n]
