@@ -224,11 +224,12 @@ class Time:
 
     def column(self, given: Given, time_zone: str | None = None) -> Checked:
         """Return the column as microseconds in UTC; text is read as such times, a date as its midnight."""
+        since_1970 = self.format in ("epoch_s", "epoch_ms")
+        number = Number(-1e14, 1e14).column(given).values if since_1970 else None
         if not isinstance(given, pl.Series):
             texts = (one if isinstance(one, str) and one.isascii() else None if one is None else "?" for one in given)
             given = pl.Series(texts, dtype=pl.String)
-        if self.format in ("epoch_s", "epoch_ms"):
-            number = Number(-1e14, 1e14).column(given).values
+        if number is not None:
             since = (number * (1_000_000 if self.format == "epoch_s" else 1_000)).cast(pl.Int64)
             moment, naive = since.cast(MOMENT), pl.Series([], dtype=pl.Datetime("us"))
         elif self.format and given.dtype == pl.String:
@@ -354,10 +355,19 @@ class Attributes:
 
     def column(self, given: Given, time_zone: str | None = None) -> Checked:
         """Return the column as JSON text; text is read as JSON."""
-        if isinstance(given, pl.Series) and given.dtype == pl.Null:
-            return Checked(given.cast(pl.String))
-        known: dict[Any, str | Rejected] = {}  # visitors differ less in where they are than in what they do
-        return _one_by_one(lambda one: _once(known, one, self._text), list(given), pl.String())
+        # visitors differ less in where they are than in what they do: what is alike is checked once
+        if isinstance(given, pl.Series) and _is_flat(given.dtype):
+            different = given.unique()
+            checked = _one_by_one(self._text, list(different), pl.String())
+            known = pl.DataFrame([different.alias("given"), checked.values.alias("values")])
+            if checked.reasons is not None:
+                known = known.with_columns(reasons=checked.reasons)
+            each = pl.DataFrame([given.alias("given")]).join(
+                known, on="given", how="left", nulls_equal=True, maintain_order="left"
+            )
+            return Checked(each["values"], each["reasons"] if checked.reasons is not None else None)
+        remembered: dict[Any, str | Rejected] = {}
+        return _one_by_one(lambda one: _once(remembered, one, self._text), list(given), pl.String())
 
     def _text(self, given: object) -> str:
         return as_json(self.value(_object(given)))
@@ -417,6 +427,10 @@ def _with_those_above(text: str) -> list[str]:
     if not all(level.strip() for level in levels):
         return [text]
     return [LEVEL.join(levels[:depth]) for depth in range(1, len(levels) + 1)]
+
+
+def _is_flat(kind: pl.DataType) -> bool:
+    return kind == pl.String or (isinstance(kind, pl.Struct) and not any(one.dtype.is_nested() for one in kind.fields))
 
 
 def _object(given: object) -> object:

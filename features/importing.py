@@ -13,13 +13,14 @@ import polars as pl
 import pyarrow as pa
 
 from features import catalog, events
+from features.batch import Batch
 from features.catalog import Catalog, problem_of_dimensions
 from features.errors import InvalidInput
 from features.event_log import NUMBERED, EventLog
 from features.fields import Attributes, Checked, Field, Given, Labels, Number, Text, Time
 from features.mapping import EventMapping, ItemMapping
 from features.rejects import Reject, Rejects, rejects_file
-from features.source import Batch, Source
+from features.source import Source
 
 Progress = Callable[[float], None]
 """Told how much of the file has been read, from 0 to 1."""

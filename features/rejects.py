@@ -7,7 +7,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Final, TextIO
+
+NOT_UTF8: Final = "is not UTF-8 text"
 
 
 @dataclass(frozen=True, slots=True)

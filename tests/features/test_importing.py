@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from unittest.mock import patch
 
 import polars as pl
 import pyarrow as pa
@@ -15,6 +16,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from features import csv_rows, jsonl_rows
 from features.__main__ import app
 from features.catalog import Catalog
 from features.errors import InvalidInput, NotFound
@@ -181,6 +183,57 @@ def test_a_file_and_a_request_are_judged_alike(some: list[dict[str, Any]]):
         assert {(reject["row"], reject["field"], reject["reason"]) for reject in found} == refused
 
 
+MESSY_LINES = [
+    GOOD | {"item_id": "007", "context": {"device": "phone", "visits": 3, "new": True}},
+    GOOD | {"event_id": "e2", "user_id": 7, "value": 2},
+    GOOD | {"event_id": "e3", "item_id": "é\u2028", "value": 2.5, "context": {"device": None}},
+    GOOD | {"event_id": "e4", "context": {"Device": "phone"}},
+    GOOD | {"event_id": "e5", "context": {"device": {"kind": "phone"}}},
+    GOOD | {"event_id": "e6", "value": float("nan")},
+    GOOD | {"event_id": "e7", "value": 10**400, "quantity": 10**12},
+    GOOD | {"event_id": "e8", "item_id": True},
+    GOOD | {"event_id": "e9", "user": "u1"},
+    GOOD | {"event_id": "e10", "item_id": 12345678901234567890},
+    {"event_type": "view", "user_id": "u1"},
+]
+MESSY_RECORDS = b"\r\n".join(
+    [
+        b"\xef\xbb\xbfevent_id,event_type,user_id,timestamp,item_id,value,context",
+        b'e1,view,007,2026-11-20T10:00:00Z,"a, ""b""",2,"{""device"": ""phone"", ""visits"": 3}"',
+        b",view,1.0,2026-11-20 10:00,true,NaN,",
+        b"",
+        b'e3,view,u3,2026-11-20,"two',
+        b'lines",1e400,{}',
+        b"e4,view,u4,2026-11-20,\xc3\xa9,12345678901234567890",
+        b"e5,view,u5,2026-11-20,i5,-0.0,[1],more",
+        b"e6,view,u\xff,2026-11-20,,,",
+        b' e7 ,view,u7,2026-11-20,in"side,5,"{""a"": NaN}"',
+        b'"e8",view,"",2026-11-20,i8,,',
+        b"e9,view,u9,2026-11-20,i9,9.50,",
+    ]
+)
+
+
+def test_a_messy_file_gives_the_same_events_and_rejects_read_together_and_row_by_row(shop: Shop):
+    whole = [GOOD | {"event_id": f"w{i}", "context": {"device": "tablet"}, "value": i / 2} for i in range(20)]
+    lines = [json.dumps(one).encode() for one in [*whole, *MESSY_LINES, *whole]]
+    jsonl = shop.file("messy.jsonl", b"\n".join([*lines, b"", b"{}{}", lines[0][:-1], b'{"a":"\xff"}', *lines[:20]]))
+    csv = shop.file("messy.csv", MESSY_RECORDS)
+
+    def found(path: Path) -> tuple[Any, ...]:
+        log = Collected()
+        counts = import_events(log, open_source(path), EventMapping(), shop.folder, NOW, ignored)  # type: ignore[arg-type]
+        return log.rows, sorted(map(json.dumps, rejects(counts))), counts.read, counts.rejected
+
+    for path, module, name in ((jsonl, jsonl_rows, "BATCH_ROWS"), (csv, csv_rows, "BLOCK_BYTES")):
+        with patch.object(module, "_together", return_value=None):
+            alone = found(path)
+        assert found(path) == alone
+        for at_once in (4, 10, 100):
+            with patch.object(module, name, at_once):
+                assert found(path) == alone
+
+
 def test_counts_add_up_and_good_rows_survive_bad_neighbours(shop: Shop):
     path = shop.file(
         "events.jsonl",
@@ -274,6 +327,15 @@ def test_times_may_be_written_in_another_way(shop: Shop, time_format: str, writt
     counts = shop.events(path, constants={"event_type": "view"}, time_format=time_format)
     assert [event["timestamp"] for event in shop.log()] == [datetime(2026, 11, 20, 10, tzinfo=UTC)]
     assert why(counts) == [(2, "timestamp")]
+
+
+def test_times_since_1970_may_be_whole_or_not_in_one_file(shop: Shop):
+    times = [1795168800, 1795168800.5, "soon"]
+    counts = shop.events(
+        shop.lines(*({"event_type": "view", "user_id": "u1", "timestamp": one} for one in times)), time_format="epoch_s"
+    )
+    assert [event["timestamp"].microsecond for event in shop.log()] == [0, 500_000]
+    assert why(counts) == [(3, "timestamp")]
 
 
 def test_context_columns_become_json_and_codes_stay_text(shop: Shop):
