@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from importlib.metadata import distribution
-from typing import Any
+from typing import Any, Final
 
 import uvicorn
 from fastapi import FastAPI, Request
@@ -21,7 +21,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Match, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from features.errors import AttuneError, Busy
 from serving.assembly import Assembly
@@ -30,7 +30,8 @@ from serving.quick import Quick
 from serving.routes import decisions, events, items, operation, pages, profiles, rankings, recipes, segments
 from serving.wire.messages import ProblemAnswer, problem
 
-MAX_BODY_BYTES = 1_000_000
+MAX_BODY_BYTES: Final = 1_000_000
+TOO_LONG: Final = HTTPException(413, f"The body may have {MAX_BODY_BYTES:,} bytes; send it in several requests")
 
 
 @asynccontextmanager
@@ -51,7 +52,6 @@ app = FastAPI(
     lifespan=lifespan,
     docs_url=None,
     redoc_url=None,
-    max_body_size=MAX_BODY_BYTES,
     telemetry={"tracing": False, "metrics": False, "logs": False},  # `Front` counts requests
     responses={status: {"model": ProblemAnswer} for status in ("4XX", "503")},
 )
@@ -76,6 +76,35 @@ class CrossOrigin:
         await self._for_origins(scope, receive, send)
 
 
+class ShortBodies:
+    """Refuses a body that is too long: at once where its length is told, and as soon as it is where it is not."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on with its body limited."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        told = dict(scope["headers"]).get(b"content-length", b"0")
+        left = MAX_BODY_BYTES
+
+        async def limited() -> Message:
+            nonlocal left
+            message = await receive()
+            left -= len(message.get("body", b""))
+            if left < 0:
+                raise TOO_LONG
+            return message
+
+        if told.isdigit() and int(told) > left:
+            answer = await refused_by_route(Request(scope), TOO_LONG)
+            await answer(scope, receive, send)
+        else:
+            await self._app(scope, limited, send)
+
+
 app.mount("/static_content", StaticFiles(directory=str(distribution("bentoml").locate_file(pages.STATIC_CONTENT))))
 
 ROUTERS = tuple(
@@ -94,6 +123,7 @@ async def refused(_: Request, error: AttuneError) -> JSONResponse:
 
 
 app.add_middleware(Quick, routes=[*rankings.router.routes, *decisions.router.routes], refused=refused)
+app.add_middleware(ShortBodies)
 app.add_middleware(CrossOrigin)
 
 
@@ -116,7 +146,7 @@ async def not_understood(request: Request, error: RequestValidationError) -> JSO
 
 
 @app.exception_handler(HTTPException)
-async def no_such_route(request: Request, error: HTTPException) -> JSONResponse:
+async def refused_by_route(request: Request, error: HTTPException) -> JSONResponse:
     """Answer what the routes themselves refuse: a path, a method, a body that is too long."""
     message = f"{error.detail}: {request.method} {request.url.path}. The API is described at /docs."
     headers = error.headers

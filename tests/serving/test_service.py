@@ -223,8 +223,10 @@ def test_a_body_without_end_is_refused_whether_its_length_is_told_or_not(
     headers = {"Content-Type": content_type}
     answer = client.post("/v1/recommend", content=pieces if in_pieces else body, headers=headers)
     assert answer.status_code == 413
-    if in_pieces:  # one whose length is told does not get as far as our words
-        assert answer.json()["error"]["code"] == "http_413"
+    assert answer.json()["error"]["code"] == "http_413"
+    assert answer.json()["error"]["message"].startswith(
+        "The body may have 1,000,000 bytes; send it in several requests"
+    )
 
 
 def test_what_breaks_inside_is_not_shown(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
