@@ -146,13 +146,16 @@ class MemoryRankingLog:
 class SQLiteRankingLog:
     """The rankings of one run-time folder; several processes may write at once.
 
-    Rankings are written in the background within ``WRITE_EVERY_S``: a list is never late because of a disk, and what a
-    crash of the machine loses are the last moments of this log, nothing of the events.
+    Rankings are written in the background within ``WRITE_EVERY_S``: a list is never late because of a disk. What is
+    written outlives the process at once, and a loss of power when the system has put it on the disk, as a rule within
+    half a minute: that may cost the end of this log, nothing of the events.
     """
 
     def __init__(self, layout: Layout) -> None:
         """Open the log, or begin it; raises what ``open_database`` does."""
         self._database = open_database(layout.rankings, any_thread=True, migrations=MIGRATIONS)
+        # Waiting for the disk ten times a second would keep it, and so the machine, busier than writing does.
+        self._database.execute("PRAGMA synchronous = NORMAL")
         self._reading = open_database(layout.rankings, any_thread=True, migrations=MIGRATIONS)
         self._waiting: list[tuple[LoggedRanking, Recipe]] = []
         self._writing = Lock()
