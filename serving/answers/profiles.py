@@ -14,7 +14,7 @@ from features.affinities import AffinityThresholds
 from features.errors import NotFound
 from features.fields import Scalar
 from features.interactions import History
-from features.profile_arrays import EVENT_TYPE, ITEM, QUANTITY, SECOND, VALUE
+from features.profile_arrays import EVENT_TYPE, ITEM, NEVER, QUANTITY, SECOND, VALUE
 from features.profile_store import Person, ProfileStore
 from features.profiles import MONEY_STEPS, QUANTITY_STEPS
 from features.segments import Segments
@@ -50,7 +50,7 @@ class Deeds:
         return (self.event_type == PURCHASE) & (self.quantity > 0)
 
 
-def profiles(store: ProfileStore, served: Served | None, search: str, limit: int, now: datetime) -> wire.ProfileList:
+def profiles(store: ProfileStore, served: Served | None, search: str, limit: int) -> wire.ProfileList:
     """Return the first ``limit`` profiles whose id begins with ``search``, live ones and those of the bundle."""
     ids = set(store.user_ids(search, limit))
     if served is not None:
@@ -63,7 +63,7 @@ def profiles(store: ProfileStore, served: Served | None, search: str, limit: int
         last_s = int(person.profile.span[1]) if person.identities else int(deeds.second[-1])
         found.append(
             wire.ProfileSummary(
-                user_id=user_id, purchases=int(np.count_nonzero(deeds.bought())), last_seen=_moment(last_s)
+                user_id=user_id, purchases=int(np.count_nonzero(deeds.bought())), last_seen=_seen(last_s)
             )
         )
     return wire.ProfileList(profiles=found)
@@ -104,8 +104,8 @@ def profile(
         identities=list(person.identities) or [user_id],
         version=person.version,
         account_id=person.profile.account_id,
-        first_seen=_moment(int(span[0])),
-        last_seen=_moment(int(span[1])),
+        first_seen=_seen(int(span[0])),
+        last_seen=_seen(int(span[1])),
         visits=visits,
         purchases=int(np.count_nonzero(bought)),
         spend=round(spend, 2),
@@ -213,6 +213,11 @@ def _title(served: Served | None, item_id: str) -> str | None:
         return None
     title: str | None = served.pipeline.catalog.row(index)["title"]
     return title
+
+
+def _seen(timestamp_s: int) -> datetime | None:
+    """Return an end of the ``span`` of a profile; None where nobody was seen, and what is known was said of them."""
+    return _moment(timestamp_s) if 0 <= timestamp_s < NEVER else None
 
 
 def _moment(timestamp_s: int) -> datetime:

@@ -27,7 +27,7 @@ async def profiles(
 ) -> Response:
     """Return the known visitors, in the order of their ids."""
     parts = assembly(request)
-    return answered(answers.profiles(parts.profiles, _served(request), search, limit, parts.moment()))
+    return answered(answers.profiles(parts.profiles, _served(request), search, limit))
 
 
 @router.get("/v1/profiles/{user_id:path}/export")

@@ -42,8 +42,8 @@ function bar(share, className = "bar", title = "") {
 function showProfile(profile) {
   $("who").textContent = `Customer ${profile.user_id}`;
   const facts = [
-    ["First seen", date.format(new Date(profile.first_seen))],
-    ["Last seen", date.format(new Date(profile.last_seen))],
+    ["First seen", profile.first_seen ? date.format(new Date(profile.first_seen)) : "never"],
+    ["Last seen", profile.last_seen ? date.format(new Date(profile.last_seen)) : "never"],
     ["Visits", money.format(profile.visits)],
     ["Purchases", money.format(profile.purchases)],
     ["Spent", money.format(profile.spend)],

@@ -14,7 +14,7 @@ class ProfileSummary(Answer):
 
     user_id: str
     purchases: int
-    last_seen: datetime
+    last_seen: datetime | None = Field(default=None, description="Left out where they never were.")
 
 
 class ProfileList(Answer):
@@ -71,8 +71,8 @@ class Profile(Answer):
     identities: list[str] = Field(description="All ids of the same person.")
     version: int = Field(description="The number of the last event that the profile holds.")
     account_id: str | None = Field(default=None, description="The organisation they belong to.")
-    first_seen: datetime
-    last_seen: datetime
+    first_seen: datetime | None = Field(default=None, description="Left out where they never were.")
+    last_seen: datetime | None = None
     visits: int
     purchases: int
     spend: float

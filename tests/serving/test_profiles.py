@@ -69,6 +69,17 @@ def test_ids_that_an_identify_event_links_are_one_person(client: TestClient) -> 
     assert client.get("/v1/profiles/customer-1").json()["values"]["item_views"] == 1
 
 
+def test_somebody_of_whom_only_something_was_said_was_never_seen(client: TestClient) -> None:
+    send(client, "cookie-9", {"event_type": "identify", "same_as": "customer-9", "context": {"persona": "cook"}})
+    send(client, "reader", {"event_type": "email_sent"})
+    for user_id in ("cookie-9", "customer-9", "reader"):
+        answer = client.get(f"/v1/profiles/{user_id}")
+        assert answer.status_code == 200
+        assert not {"first_seen", "last_seen"} & answer.json().keys()
+        (line,) = client.get("/v1/profiles", params={"search": user_id}).json()["profiles"]
+        assert line == {"user_id": user_id, "purchases": 0}
+
+
 def test_an_account_is_the_sum_of_its_members(client: TestClient) -> None:
     for user_id in ("gil", "hal"):
         send(client, user_id, {"item_id": "tea"}, {"event_type": "identify", "context": {"account_id": "acme"}})
