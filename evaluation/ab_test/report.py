@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -16,6 +15,7 @@ from rich.text import Text
 
 from evaluation.ab_test import plots
 from evaluation.ab_test.results import Analysis, Estimate, Lift
+from evaluation.json_text import json_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def html(analysis: Analysis) -> str:
 
 def as_json(analysis: Analysis) -> str:
     """Return the report as JSON; a bound or value that is not finite is null, shares and lifts are fractions."""
-    return json.dumps(_finite(record(analysis)), indent=2, allow_nan=False) + "\n"
+    return json_text(record(analysis))
 
 
 def record(analysis: Analysis) -> dict[str, Any]:
@@ -228,14 +228,6 @@ def _flat(lift: Lift, confidence: float) -> dict[str, Any]:
         else:
             flat[name] = value
     return flat | {"verdict": lift.verdict(confidence)}
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _finite(part) for name, part in value.items()}
-    if isinstance(value, list):
-        return [_finite(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _p(p_value: float) -> str:

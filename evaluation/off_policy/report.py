@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
-from math import isfinite
-from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.markup import escape
@@ -13,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from evaluation.intervals import Interval
+from evaluation.json_text import json_text
 from evaluation.off_policy.analysis import Analysis, Answer
 from evaluation.off_policy.overlap import Overlap
 
@@ -36,7 +34,7 @@ def terminal(analysis: Analysis) -> RenderableType:
 
 def as_json(analysis: Analysis) -> str:
     """Return the report as JSON; what is not finite is null, shares are fractions."""
-    return json.dumps(_finite(asdict(analysis)), indent=2, allow_nan=False) + "\n"
+    return json_text(asdict(analysis))
 
 
 def _table(answer: Answer, percent: str, of: str) -> Table:
@@ -68,11 +66,3 @@ def _overlap(overlap: Overlap) -> str:
 
 def _figure(interval: Interval) -> str:
     return f"{interval.mean:.4g} ({interval.low:.4g} to {interval.high:.4g})"
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(one) for one in value]
-    return None if isinstance(value, float) and not isfinite(value) else value
