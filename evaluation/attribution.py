@@ -7,6 +7,9 @@ final once the window is over.
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Callable
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Final, Literal
@@ -14,6 +17,9 @@ from typing import Final, Literal
 import polars as pl
 from pydantic import Field, model_validator
 
+from features.database import open_database
+from features.event_log import EventLog
+from features.layout import Layout
 from features.settings import Settings
 
 CLICKS: Final = ("click", "email_click", "push_open")
@@ -127,6 +133,26 @@ def _reward(goal: Goal) -> pl.Expr:
         lost = (pl.col("event_type") == UNSUBSCRIBE).any().cast(pl.Float64)
         return pl.col("event_type").is_in(OPENS).any().cast(pl.Float64) - goal.unsubscribe_cost * lost
     return pl.lit(1.0)
+
+
+def log_of(layout: Layout, read: Callable[[Path], pl.DataFrame], schema: pl.Schema) -> tuple[pl.DataFrame, pl.Expr]:
+    """Return what ``read`` takes out of each Parquet file of the log, and the column ``user_id`` by persons.
+
+    The latter has of each id the name that all ids of its person share: one may decide under one and buy under another.
+
+    Args:
+        layout: The run-time folder.
+        read: Returns events in a file, such as ``outcomes_in``.
+        schema: That of what it returns.
+
+    Raises:
+        Corrupt: a file of the history is missing.
+    """
+    with closing(open_database(layout.database)) as database, closing(EventLog(layout)) as log:
+        persons = dict(database.execute("SELECT user_id, person FROM profiles WHERE person IS NOT NULL").fetchall())
+        with tempfile.TemporaryDirectory(prefix=".report-", dir=layout.root) as folder:
+            events = pl.concat([schema.to_frame(), *map(read, log.tables(Path(folder)))])
+    return events, pl.col("user_id").replace(persons)
 
 
 def outcomes_in(path: Path) -> pl.DataFrame:

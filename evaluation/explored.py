@@ -9,8 +9,6 @@ other places, which chance never touched, it tells nothing.
 
 from __future__ import annotations
 
-import tempfile
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -18,14 +16,12 @@ from typing import Final, Literal
 import polars as pl
 from pydantic import Field
 
-from evaluation.attribution import CLICKS, PURCHASE
+from evaluation.attribution import CLICKS, PURCHASE, log_of
 from evaluation.intervals import Interval
 from evaluation.off_policy.analysis import Analysis, AnalysisSettings, analyse
 from evaluation.off_policy.estimators import mean_interval, self_normalised
 from evaluation.off_policy.logs import LoggedDecisions
-from features.database import open_database
 from features.errors import InvalidInput
-from features.event_log import EventLog
 from features.layout import Layout
 
 IMPRESSION: Final = "impression"
@@ -103,11 +99,7 @@ def hindsight(layout: Layout, explored: pl.DataFrame, goal: PlaceGoal) -> Hindsi
             f"Of none of the {len(explored):,} lists can the log tell: the item that would be at the explored place "
             "stands elsewhere in each, and chance draws from what is not in the list."
         )
-    with closing(open_database(layout.database)) as database, closing(EventLog(layout)) as log:
-        persons = dict(database.execute("SELECT user_id, person FROM profiles WHERE person IS NOT NULL").fetchall())
-        with tempfile.TemporaryDirectory(prefix=".report-", dir=layout.root) as folder:
-            events = pl.concat([_EVENTS.to_frame(), *map(_events_in, log.tables(Path(folder)))])
-    of_person = pl.col("user_id").replace(persons)
+    events, of_person = log_of(layout, _events_in, _EVENTS)
     shown, events = possible.with_columns(of_person), events.with_columns(of_person)
     warnings = []
     if len(possible) < len(explored):

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any, Final, Literal
 
 import pandas as pd
 import polars as pl
 
 from evaluation.ab_test.design import Design
-from evaluation.attribution import CLICKS, DECISIONS, OUTCOMES, PURCHASE, Goal, earned, outcomes_in
+from evaluation.attribution import CLICKS, DECISIONS, OUTCOMES, PURCHASE, Goal, earned, log_of, outcomes_in
 from evaluation.off_policy.files import Question
 from features.database import open_database
 from features.definitions import Definitions
 from features.errors import InvalidInput, NotFound
-from features.event_log import EventLog
 from features.fields import EPOCH, microseconds
 from features.layout import Layout
 
@@ -151,16 +148,13 @@ def exposures(
     """
     if since is not None and until is not None and since >= until:
         raise InvalidInput(f"The period from {since.isoformat()} until {until.isoformat()} is empty; swap its ends.")
-    with closing(open_database(layout.database)) as database, closing(EventLog(layout)) as log:
+    with closing(open_database(layout.database)) as database:
         decided = _decided(database, subject)
-        persons = dict(database.execute("SELECT user_id, person FROM profiles WHERE person IS NOT NULL").fetchall())
-        with tempfile.TemporaryDirectory(prefix=".report-", dir=layout.root) as folder:
-            parts = [outcomes_in(path) for path in log.tables(Path(folder))]
     if decided.is_empty():
         raise InvalidInput(
             f"The {subject.kind} {subject.name!r} has decided nothing yet, so there is nothing to report."
         )
-    events = pl.concat([OUTCOMES.to_frame(), *parts])
+    events, of_person = log_of(layout, outcomes_in, OUTCOMES)
     seen = (
         events.drop_nulls("decision_id")
         .group_by("decision_id")
@@ -175,8 +169,6 @@ def exposures(
             f"None of the {len(decided):,} decisions of the {subject.kind} {subject.name!r} was seen by anybody. Send "
             "an impression event that names the decision_id (or ranking_id) when it is shown, for holdouts as well."
         )
-    # A person may decide under one id and buy under another.
-    of_person = [pl.col("user_id").replace(persons).alias("user_id")]
     touches = shown.select(DECISIONS.names()).with_columns(of_person)
     outcomes = events.with_columns(of_person)
     goal = subject.goal
