@@ -16,7 +16,7 @@ class Layout:
 
     @property
     def database(self) -> Path:
-        """The SQLite database: live events and the catalog."""
+        """The SQLite database: live events, profiles, the catalog, decisions and definitions."""
         return self.root / "attune.db"
 
     @property
