@@ -1,6 +1,6 @@
 """Whether the A/B statistics keep their promises: in simulated tests, and on two real ones.
 
-``python -m benchmarks.ab_test [DATA] [--tests N] [--json OUT]``
+``python -m benchmarks.ab_test [DATA] [--quick] [--json OUT]``
 
 DATA is a folder with cookie_cats.parquet and hillstrom_email.parquet; without it only the simulations run.
 
@@ -22,6 +22,7 @@ from rich.table import Table
 from scipy import stats
 from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 
+from benchmarks.figures import Json, save
 from evaluation.ab_test.analysis import analyse
 from evaluation.ab_test.confidence_sequence import ConfidenceSequence
 from evaluation.ab_test.contrast import Contrast
@@ -29,6 +30,7 @@ from evaluation.ab_test.design import Design
 from evaluation.ab_test.results import Analysis, Lift
 from evaluation.ab_test.sample_ratio import sequential_p_values
 from evaluation.ab_test.units import read
+from features.command_line import run_alone
 from tests.experiment_worlds import Arrivals, clustered, contrasts, correlated
 
 DAYS = 30
@@ -157,11 +159,13 @@ def distance_to_statsmodels(path: Path, lift: Lift) -> float:
 def main(
     data: Annotated[Path | None, typer.Argument(help="Folder of the two real tests.")] = None,
     tests: Annotated[int, typer.Option(help="Simulated tests for each figure.")] = 5_000,
+    quick: Annotated[bool, typer.Option("--quick", help="A tenth of them.")] = False,
     seed: Annotated[int, typer.Option(help="Of the simulations.")] = 0,
-    out: Annotated[Path | None, typer.Option("--json", help="Write the figures here too.")] = None,
+    out: Json = None,
 ) -> None:
     """Simulate A/B tests, and read two real ones."""
     rng = np.random.default_rng(seed)
+    tests = tests // 10 if quick else tests
     console = Console(width=120, highlight=False)
     results: dict[str, Any] = {}
     for title, simulate in (
@@ -179,9 +183,8 @@ def main(
     if data:
         results["real"] = real(data)
         console.print_json(json.dumps(results["real"]))
-    if out:
-        out.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    save(results, out)
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_alone(main, "benchmarks.ab_test")

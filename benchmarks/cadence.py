@@ -12,8 +12,6 @@ subscribe one after the other over the first half of them; in each world the pol
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -22,6 +20,8 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import t
 
+from benchmarks.figures import Json, save
+from features.command_line import run_alone
 from serving.campaigns import Campaign
 from tests.mail_worlds import Earned, MailWorld, fixed, lived, news
 
@@ -69,7 +69,7 @@ def shown(runs: dict[str, list[Earned]], title: str) -> Table:
 
 def main(
     quick: Annotated[bool, typer.Option(help="Two worlds of fewer people, too few to tell: nothing fails.")] = False,
-    out: Annotated[Path | None, typer.Option("--json", help="File for the figures.")] = None,
+    out: Json = None,
 ) -> None:
     """Compare cadences, and fail where the adaptive one does not earn clearly more than every fixed one.
 
@@ -94,12 +94,11 @@ def main(
                 for name in INTERVALS
             },
         }
-    if out:
-        out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    save(found, out)
     beside = found[REPORTED]["adaptive_per_fixed"].values()
     if not quick and min(one["low"] for one in beside) <= 1:
         raise SystemExit(1)
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_alone(main, "benchmarks.cadence")

@@ -17,8 +17,8 @@ click tells), and their last item is looked for among all items.
 
 from __future__ import annotations
 
-import json
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -29,7 +29,9 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from evaluation.intervals import mean_interval
+from benchmarks.figures import Json, save
+from evaluation.intervals import bootstrap_interval
+from features.command_line import run_alone
 from features.interactions import History, Interactions
 from features.snapshot import Snapshot
 from features.snapshot_job import of_interactions
@@ -103,7 +105,7 @@ def settings_of(trial: optuna.trial.BaseTrial) -> NewcomersSettings:
 def main(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a leave-one-out set.")],
     quick: Annotated[bool, typer.Option("--quick", help="Few trials.")] = False,
-    out: Annotated[Path | None, typer.Option("--json", help="Where to write the figures.")] = None,
+    out: Json = None,
     seed: Annotated[int, typer.Option(min=0, help="Draws the hidden items.")] = 0,
 ) -> None:
     """Hide a tenth of the items, and look for who chose them."""
@@ -159,19 +161,18 @@ def main(
         "hidden_items": len(items),
         "chosen": study.best_params,
         "recall@10": {"chance": {"mean": PLACES / len(items)}}
-        | {label: vars_of(values) for label, values in found.items()},
-        "new_visitors_recall@10": {label: vars_of(values) for label, values in visitors.items()},
+        | {label: over_people(values) for label, values in found.items()},
+        "new_visitors_recall@10": {label: over_people(values) for label, values in visitors.items()},
     }
     table = Table(title=f"{len(questions)} people, {len(items)} hidden items", title_justify="left")
     table.add_column("ranked by")
     table.add_column("recall@10", justify="right")
     table.add_row("chance", f"{PLACES / len(items):.4f}")
     for label, values in {**found, **visitors}.items():
-        interval = vars_of(values)
+        interval = over_people(values)
         table.add_row(label, "{mean:.4f} ({low:.4f} to {high:.4f})".format(**interval))
     Console(width=100).print(table)
-    if out:
-        out.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    save(figures, out)
 
 
 def new_visitors(whole: Snapshot, folder: Path, rng: np.random.Generator) -> dict[str, NDArray[np.float64]]:
@@ -197,11 +198,10 @@ def new_visitors(whole: Snapshot, folder: Path, rng: np.random.Generator) -> dic
     return found
 
 
-def vars_of(values: NDArray[np.float64]) -> dict[str, float]:
+def over_people(values: NDArray[np.float64]) -> dict[str, float]:
     """Return the mean of ``values`` and its interval over people."""
-    interval = mean_interval(values, np.random.default_rng(0))
-    return {"mean": interval.mean, "low": interval.low, "high": interval.high}
+    return asdict(bootstrap_interval(values, np.random.default_rng(0)))
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_alone(main, "benchmarks.cold_start")

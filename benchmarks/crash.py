@@ -31,7 +31,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import swap
+from benchmarks.figures import Json, save
 from benchmarks.live_service import Connection, LiveService, free_port, started
+from features.command_line import run_alone
 from features.database import open_database
 from features.layout import Layout, point
 from features.profile_store import SQLiteProfileStore
@@ -135,11 +137,11 @@ def stored(layout: Layout) -> tuple[Counter[str], Counter[str], dict[str, bytes]
 
 
 def main(
-    kills: Annotated[int, typer.Option(help="How often all workers are killed.")] = 100,
+    kills: Annotated[int, typer.Option(min=1, help="How often all workers are killed.")] = 100,
     whole: Annotated[int, typer.Option(help="How often everything is killed and started anew.")] = 3,
     workers: Annotated[int, typer.Option(help="Processes of the service.")] = 2,
     quick: Annotated[bool, typer.Option(help="10 kills of the workers and 1 of everything.")] = False,
-    out: Annotated[Path | None, typer.Option("--json", help="File for the figures.")] = None,
+    out: Json = None,
 ) -> None:
     """Kill the service under load, and fail if anything acknowledged is lost or counted twice."""
     kills, whole = (10, 1) if quick else (kills, whole)
@@ -171,20 +173,19 @@ def main(
     for name, value in rows.items():
         table.add_row(name, value)
     Console().print(table)
-    if out:
-        found = {
-            "kills": kills + whole,
-            "acknowledged": sent.total(),
-            "sent_again": figures.sent_again,
-            "lost": lost,
-            "duplicated": duplicated,
-            "rebuilt_differing": differing,
-            "ready_s_median": float(np.median(figures.ready_s)),
-            "ready_s_max": max(figures.ready_s),
-            "ready_cpu_s_max": max(figures.ready_cpu_s),
-            "cold_ready_s_max": max(figures.cold_ready_s, default=0.0),
-        }
-        out.write_text(json.dumps(found, indent=2), encoding="utf-8")
+    found = {
+        "kills": kills + whole,
+        "acknowledged": sent.total(),
+        "sent_again": figures.sent_again,
+        "lost": lost,
+        "duplicated": duplicated,
+        "rebuilt_differing": differing,
+        "ready_s_median": float(np.median(figures.ready_s)),
+        "ready_s_max": max(figures.ready_s),
+        "ready_cpu_s_max": max(figures.ready_cpu_s),
+        "cold_ready_s_max": max(figures.cold_ready_s, default=0.0),
+    }
+    save(found, out)
     if lost or duplicated or differing:
         raise SystemExit(1)
 
@@ -194,4 +195,4 @@ def _range(seconds: list[float]) -> str:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_alone(main, "benchmarks.crash")

@@ -12,7 +12,6 @@ be above the cap, and what the policy knows must be what a rebuild from the log 
 from __future__ import annotations
 
 import asyncio
-import json
 import tempfile
 from collections.abc import Awaitable, Callable
 from contextlib import closing
@@ -28,7 +27,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import swap
+from benchmarks.figures import Json, save
 from benchmarks.live_service import Connection, LiveService, free_port, running, started
+from features.command_line import run_alone
 from features.database import open_database
 from features.layout import Layout, point
 from models.evidence import Evidence
@@ -54,15 +55,14 @@ class Seen:
     """What clients were told.
 
     Attributes:
-        decisions: Acknowledged decisions, with their users.
-        seen, clicked: Those whose impression or click was acknowledged.
-        took_ms: How long answers took.
+        decisions: Acknowledged decisions.
+        seen: Those whose impression was acknowledged.
+        clicked: Those whose click was.
     """
 
-    decisions: dict[str, str] = field(default_factory=dict)
+    decisions: set[str] = field(default_factory=set)
     seen: set[str] = field(default_factory=set)
     clicked: set[str] = field(default_factory=set)
-    took_ms: list[float] = field(default_factory=list)
 
 
 def asked(zone: str, rng: np.random.Generator, users: int = USERS) -> dict[str, Any]:
@@ -113,14 +113,13 @@ async def shop(port: int, seen: Seen, seconds: float) -> None:
         answer = await connection.ask("POST", "/v1/decide", asked("capped", rng, USERS // 5))
         if answer.get("decision_id") is None:
             return
-        decision_id, user_id = answer["decision_id"], None
-        seen.decisions[decision_id] = answer["experience"]
+        decision_id = answer["decision_id"]
+        seen.decisions.add(decision_id)
         kind = "click" if rng.random() < 0.3 else "impression"
-        user_id = "somebody"
         event = {
             "event_id": f"{kind} {decision_id}",
             "event_type": kind,
-            "user_id": user_id,
+            "user_id": "somebody",
             "decision_id": decision_id,
         }
         await connection.ask("POST", "/v1/events", event)
@@ -186,7 +185,7 @@ def known(database: Any) -> dict[str, tuple[float, float]]:
 
 def main(
     quick: Annotated[bool, typer.Option(help="Fewer and shorter rounds, and fewer crashes.")] = False,
-    out: Annotated[Path | None, typer.Option("--json", help="File for the figures.")] = None,
+    out: Json = None,
 ) -> None:
     """Measure decisions, and fail if one is lost or a cap broken."""
     figures: dict[str, float] = {}
@@ -222,12 +221,11 @@ def main(
     table.add_row("rebuilt differs by", f"{figures['rebuilt_differs']:.3g}")
     table.add_row("slowest start", f"{figures['ready_s']:.1f} s")
     Console().print(table)
-    if out:
-        out.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    save(figures, out)
     bad = ("missing", "above_cap", "rewards_lost", "rewards_wrong", "counted_twice")
     if not figures["acknowledged"] or any(figures[name] for name in bad) or figures["rebuilt_differs"] > 1e-6:
         raise SystemExit(1)
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_alone(main, "benchmarks.decide")

@@ -15,10 +15,9 @@ counts with the mean over all cuts.
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -28,8 +27,10 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.figures import Json, save
 from evaluation import ranking_metrics
-from evaluation.intervals import Interval, mean_interval
+from evaluation.intervals import Interval, bootstrap_interval
+from features.command_line import run_alone
 from features.interactions import Interactions
 from features.snapshot import Snapshot
 from features.snapshot_job import of_interactions, weighed
@@ -150,7 +151,7 @@ def run(
 def main(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of interactions.parquet.")],
     quick: Annotated[bool, typer.Option("--quick", help="One cut in place of three.")] = False,
-    out: Annotated[Path | None, typer.Option("--json", help="Where to write the figures.")] = None,
+    out: Json = None,
 ) -> None:
     """Compare the three ways to weigh events."""
     results: dict[str, object] = {}
@@ -182,19 +183,13 @@ def main(
                 }
             }
             for label, values in by_way.items():
-                mean_of = mean_interval(values, np.random.default_rng(0))
-                gain = mean_interval(by_way["learned"] - values, np.random.default_rng(0))
+                mean_of = bootstrap_interval(values, np.random.default_rng(0))
+                gain = bootstrap_interval(by_way["learned"] - values, np.random.default_rng(0))
                 table.add_row(question, label, _text(mean_of), "" if label == "learned" else _text(gain, "+"))
-                figures[label] = {"ndcg@20": vars_of(mean_of), "learned_less_this": vars_of(gain)}
+                figures[label] = {"ndcg@20": asdict(mean_of), "learned_less_this": asdict(gain)}
             results[question] = figures
     Console(width=110).print(table)
-    if out:
-        out.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-
-
-def vars_of(interval: Interval) -> dict[str, float]:
-    """Return the interval as a record."""
-    return {"mean": interval.mean, "low": interval.low, "high": interval.high}
+    save(results, out)
 
 
 def _asked(snapshot: Snapshot, questions: Questions) -> NDArray[np.int64]:
@@ -214,4 +209,4 @@ def _text(interval: Interval, sign: str = "") -> str:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_alone(main, "benchmarks.event_weights")

@@ -5,7 +5,6 @@ The log is The Complete Journey (the extra ``demo``), seven times over under oth
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -24,6 +23,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.figures import Json, save
+from features.command_line import run_alone
 from features.event_log import NUMBERED, EventLog
 from features.layout import Layout
 from features.snapshot import Snapshot
@@ -37,7 +38,7 @@ def main(
     quick: Annotated[bool, typer.Option(help="The demo's log once, in place of seven times.")] = False,
     threads: Annotated[int, typer.Option(help="Threads of the engine.")] = 2,
     folder: Annotated[Path | None, typer.Option(help="Folder to work in, on a disk with 2 GB to spare.")] = None,
-    to: Annotated[Path | None, typer.Option("--json", help="File to write the figures to.")] = None,
+    out: Json = None,
 ) -> None:
     """Build a snapshot of a large log, and say how long it took and how much memory it needed."""
     console = Console()
@@ -69,8 +70,7 @@ def main(
     for key, value in figures.items():
         table.add_row(key, value if isinstance(value, str) else f"{value:,}", targets.get(key, ""))
     console.print(table)
-    if to is not None:
-        to.write_text(json.dumps(figures, indent=2) + "\n")
+    save(figures, out)
 
 
 def _copies(files: list[Path], times: int) -> Iterator[pa.Table]:
@@ -97,4 +97,4 @@ def _python(*arguments: str) -> tuple[float, float, float]:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_alone(main, "benchmarks.feature_job")

@@ -12,7 +12,6 @@ stock-out is stale if the next ranking of a list still has the item, or if it la
 from __future__ import annotations
 
 import asyncio
-import json
 import tempfile
 import time
 from collections import Counter
@@ -27,7 +26,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import swap
+from benchmarks.figures import Json, save
 from benchmarks.live_service import Connection, running
+from features.command_line import run_alone
 from features.layout import Layout, point
 
 CHECKERS = 4
@@ -121,7 +122,7 @@ def main(
     checks: Annotated[int, typer.Option(help="How many checks.")] = 10_000,
     workers: Annotated[int, typer.Option(help="Processes of the service.")] = 2,
     quick: Annotated[bool, typer.Option(help="1,000 checks.")] = False,
-    out: Annotated[Path | None, typer.Option("--json", help="File for the figures.")] = None,
+    out: Json = None,
 ) -> None:
     """Check freshness under load, and fail if anything was stale."""
     with tempfile.TemporaryDirectory() as folder:
@@ -141,19 +142,18 @@ def main(
         f"{figures.checks.total() / seconds:,.0f} checks/s beside {figures.load / seconds:,.0f} other requests/s; "
         f"a check took {p50:.1f} ms (p99 {p99:.1f} ms)"
     )
-    if out:
-        found = {
-            "checks": figures.checks.total(),
-            "stale": figures.stale.total(),
-            "stale_events": figures.stale["events"],
-            "stale_stock": figures.stale["stock"],
-            "p50_ms": p50,
-            "p99_ms": p99,
-        }
-        out.write_text(json.dumps(found, indent=2), encoding="utf-8")
+    found = {
+        "checks": figures.checks.total(),
+        "stale": figures.stale.total(),
+        "stale_events": figures.stale["events"],
+        "stale_stock": figures.stale["stock"],
+        "p50_ms": p50,
+        "p99_ms": p99,
+    }
+    save(found, out)
     if figures.stale.total() or not all(figures.checks.values()):
         raise SystemExit(1)
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_alone(main, "benchmarks.freshness")

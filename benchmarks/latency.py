@@ -11,9 +11,7 @@ training benchmark``.
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
-from pathlib import Path
 from time import thread_time
 from typing import Annotated, Any, Final, cast
 
@@ -22,9 +20,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.figures import Json, save
 from benchmarks.serving_world import NOW, World, world
 from evaluation import ranking_metrics
 from evaluation.ranking_metrics import NO_ITEM
+from features.command_line import run_alone
 from features.snapshot import Snapshot
 from models.blend import Blend, BlendSettings
 from models.bundle import Bundle
@@ -95,7 +95,7 @@ def blends(parts: dict[str, Scorer], questions: Questions, rng: np.random.Genera
 
 def main(
     quick: Annotated[bool, typer.Option("--quick", help="A small shop.")] = False,
-    out: Annotated[Path | None, typer.Option("--json", help="Where to write the figures.")] = None,
+    out: Json = None,
 ) -> None:
     """Measure both recipes by turns."""
     rng = np.random.default_rng(0)
@@ -134,9 +134,8 @@ def main(
         cells = (f"{median:.3f}", f"{p99:.3f}", f"{ANSWERS_WITHIN_MS[recipe]:.1f}", f"{np.mean(found[recipe]):.4f}")
         table.add_row(recipe, *cells, ", ".join(sorted(blend.parts)), str(blend.config.trees))
     Console(width=120).print(table)
-    if out:
-        out.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    save(figures, out)
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_alone(main, "benchmarks.latency")

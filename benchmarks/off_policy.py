@@ -10,7 +10,6 @@ how often its log shows each item at each position.
 
 from __future__ import annotations
 
-import json
 from math import fsum
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,10 +20,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.figures import Json, save
 from evaluation.off_policy.analysis import Analysis, analyse, analyse_rankings
 from evaluation.off_policy.estimators import doubly_robust, ips, mean_interval, snips
 from evaluation.off_policy.logs import LoggedDecisions, LoggedRankings
 from evaluation.off_policy.reward_model import Target, predictions
+from features.command_line import run_alone
 from tests.decision_worlds import LoggedWorld, RankingWorld
 
 CAMPAIGNS = ("all", "men", "women")
@@ -37,7 +38,7 @@ console = Console(width=150, highlight=False)
 def main(
     open_bandit: Annotated[Path | None, typer.Option(help="Folder with the Open Bandit Dataset.")] = None,
     quick: Annotated[bool, typer.Option(help="One campaign, a tenth of the simulated logs.")] = False,
-    out: Annotated[Path | None, typer.Option("--json", help="Write the figures here too.")] = None,
+    out: Json = None,
 ) -> None:
     """Compare off-policy estimates with the truth."""
     results: dict[str, Any] = {"simulated": simulated(200 if quick else 2000)}
@@ -45,8 +46,7 @@ def main(
         console.print("The Open Bandit Dataset was not given (--open-bandit): left out.")
     else:
         results["open_bandit"] = real(open_bandit, CAMPAIGNS[:1] if quick else CAMPAIGNS)
-    if out:
-        out.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    save(results, out)
 
 
 # --- the Open Bandit Dataset -------------------------------------------------------------------------------------
@@ -259,4 +259,4 @@ def _percent(share: object) -> str:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_alone(main, "benchmarks.off_policy")

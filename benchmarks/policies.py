@@ -9,9 +9,7 @@ uniform choice and from the best fixed arm, over expected rewards of the arms ch
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -20,6 +18,8 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import chi2
 
+from benchmarks.figures import Json, save
+from features.command_line import run_alone
 from models.evidence import Evidence
 from models.policies import POLICIES, Fixed, FixedSettings, Policy, choose
 from tests.decision_worlds import TasteWorld
@@ -77,7 +77,7 @@ def run(policy: Policy, world: TasteWorld, seed: int, *, contextual: bool) -> Ru
 
 def main(
     quick: Annotated[bool, typer.Option(help="One world for each policy.")] = False,
-    out: Annotated[Path | None, typer.Option("--json", help="Write the figures here too.")] = None,
+    out: Json = None,
 ) -> None:
     """Compare the policies."""
     world = TasteWorld.of_twelve_arms()
@@ -123,9 +123,8 @@ def main(
         f"best fixed arm {fixed.mean():.4f}.\n"
         "p: of the arms' observed against their logged frequencies, chi-square, the smallest times the worlds."
     )
-    if out:
-        out.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    save(results, out)
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_alone(main, "benchmarks.policies")

@@ -10,7 +10,6 @@ VAR is a run-time folder with at least two bundles; without it two are made of a
 from __future__ import annotations
 
 import asyncio
-import json
 import shutil
 import tempfile
 from collections import Counter
@@ -27,7 +26,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.figures import Json, save
 from benchmarks.live_service import running
+from features.command_line import run_alone
 from features.layout import Layout, point
 from models.bundle import Bundle
 from models.item_to_item import ItemToItem, ItemToItemSettings
@@ -146,7 +147,7 @@ def main(
     seconds: Annotated[float, typer.Option(help="How long to ask.")] = 60,
     pause_s: Annotated[float, typer.Option(help="Time between two promotions.")] = 0.5,
     quick: Annotated[bool, typer.Option(help="Ask for 10 seconds.")] = False,
-    out: Annotated[Path | None, typer.Option("--json", help="File for the figures.")] = None,
+    out: Json = None,
 ) -> None:
     """Promote bundles under load, and fail if a request does or if an answer is mixed."""
     with tempfile.TemporaryDirectory() as folder:
@@ -168,12 +169,11 @@ def main(
     counts = (figures.promotions, figures.changes, figures.answers.total(), figures.failed, figures.mixed)
     table.add_row(*(f"{count:,}" for count in counts), f"{p50:.1f}", f"{p99:.1f}")
     Console().print(table)
-    if out:
-        names = ("promotions", "seen", "answers", "failed", "mixed", "p50_ms", "p99_ms")
-        out.write_text(json.dumps(dict(zip(names, (*counts, p50, p99), strict=True)), indent=2), encoding="utf-8")
+    names = ("promotions", "seen", "answers", "failed", "mixed", "p50_ms", "p99_ms")
+    save(dict(zip(names, (*counts, float(p50), float(p99)), strict=True)), out)
     if figures.failed or figures.mixed or len(figures.answers) < 2:
         raise SystemExit(1)
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_alone(main, "benchmarks.swap")

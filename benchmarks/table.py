@@ -19,7 +19,7 @@ from typing import Annotated, Any, Final
 import typer
 from rich.console import Console
 
-from features.command_line import write
+from features.command_line import run_alone, write
 from features.errors import InvalidInput, NotFound
 
 HERE: Final = Path(__file__).parent
@@ -277,4 +277,4 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_alone(main, "benchmarks.table")

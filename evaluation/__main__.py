@@ -19,7 +19,7 @@ from evaluation.attribution import Goal
 from evaluation.exposures import Subject, design_of, exposures, question_of, subject_of, with_global_holdout
 from evaluation.off_policy import report as off_policy_report
 from evaluation.off_policy.files import Question, analyse_file, analyse_table
-from features.command_line import Var, run, write
+from features.command_line import Var, in_a_folder, run, write
 from features.errors import InvalidInput, NotFound
 from features.fields import Rejected, Time
 from features.layout import Layout
@@ -44,6 +44,8 @@ Until = Annotated[datetime | None, typer.Option(parser=_moment, help="Leave out 
 WindowDays = Annotated[
     float | None, typer.Option(help="How long after an exposure something counts, in place of the goal's own window.")
 ]
+
+JsonOut = Annotated[Path | None, typer.Option("--json", callback=in_a_folder, help="Write the results here.")]
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -108,8 +110,10 @@ def read_ab_test(
     missing_as_zero: Annotated[
         bool, typer.Option("--missing-as-zero", help="A missing metric means that nothing happened.")
     ] = False,
-    json_out: Annotated[Path | None, typer.Option("--json", help="Write the results here.")] = None,
-    html_out: Annotated[Path | None, typer.Option("--html", help="Write a page with plots here.")] = None,
+    json_out: JsonOut = None,
+    html_out: Annotated[
+        Path | None, typer.Option("--html", callback=in_a_folder, help="Write a page with plots here.")
+    ] = None,
 ) -> None:
     """Read an A/B test: was it fair, what did it change, how sure is that, and when is it enough."""
     subject = _subject(file, experiment, campaign, var, window_days, since, until)
@@ -199,7 +203,7 @@ def tell_another_policy(
         float, typer.Option(help="Of the other policy's choices that the log never made; beyond it, no answer.")
     ] = 0.05,
     seed: Annotated[int, typer.Option(help="Of the reward model's folds.")] = 0,
-    json_out: Annotated[Path | None, typer.Option("--json", help="Write the results here.")] = None,
+    json_out: JsonOut = None,
 ) -> None:
     """Tell what another policy would have earned, from a log with propensities; status 1 where the log cannot tell."""
     subject = _subject(file, None, campaign, var, window_days, since, until)

@@ -20,7 +20,7 @@ class Interval:
     high: float
 
 
-def mean_interval(
+def bootstrap_interval(
     values: NDArray[np.float64], rng: np.random.Generator, *, confidence: float = 0.95, resamples: int = 1000
 ) -> Interval:
     """Return the mean of ``values`` and its percentile bootstrap interval (Efron, 1979).

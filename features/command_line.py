@@ -6,7 +6,7 @@ import errno
 import os
 import sqlite3
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Final, TextIO
@@ -44,6 +44,24 @@ def run(app: typer.Typer, name: str) -> None:
         said = f"{error}."
     console.print(f"[bold red]error:[/] {escape(said)}", soft_wrap=True)
     sys.exit(2)
+
+
+def run_alone(main: Callable[..., None], name: str) -> None:
+    """Run the one command that ``python -m name`` has; see ``run``."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(main)
+    run(app, name)
+
+
+def in_a_folder(path: Path | None) -> Path | None:
+    """Return ``path``, as an option's value is checked before the work begins whose result goes there.
+
+    Raises:
+        InvalidInput: there is no folder that it could lie in.
+    """
+    if path is not None and not path.absolute().parent.is_dir():
+        raise InvalidInput(f"{path} cannot be written: there is no such folder. Give a file in one that exists.")
+    return path
 
 
 @contextmanager

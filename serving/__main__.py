@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from features.command_line import Var, console, run, write
+from features.command_line import Var, console, in_a_folder, run, write
 from features.errors import InvalidInput, NotFound, Unavailable
 from features.layout import Layout
 from serving.servers import require_free, service_environment
@@ -117,7 +117,9 @@ def off_policy_command(
     reward: Annotated[str, typer.Option(help="click or purchase.")] = "click",
     window_days: Annotated[float, typer.Option(help="How long after the ranking it may come.")] = 7.0,
     min_effective_sample_size: Annotated[float, typer.Option(help="Below it there is no answer.")] = 100.0,
-    json_out: Annotated[Path | None, typer.Option("--json", help="Write the results here.")] = None,
+    json_out: Annotated[
+        Path | None, typer.Option("--json", callback=in_a_folder, help="Write the results here.")
+    ] = None,
     recipes: RecipesFile = None,
     var: Var = Path("var"),
 ) -> None:

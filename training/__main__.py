@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from features.command_line import Var, console, run, write
+from features.command_line import Var, console, in_a_folder, run, write
 from features.errors import InvalidInput, NotFound
 from features.layout import Layout
 
@@ -119,7 +119,9 @@ def simulate_command(
     url: Annotated[
         str | None, typer.Option(help="Of a running service: they ask it, and it gets their events.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Write their events here, as JSONL, without campaigns.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(callback=in_a_folder, help="Write their events here, as JSONL, without campaigns.")
+    ] = None,
     seed: Seed = 0,
     var: Var = DEFAULT_VAR,
 ) -> None:
@@ -182,7 +184,7 @@ def promote_command(
 def benchmark_command(
     folder: Annotated[Path, typer.Argument(help="Folder of the data set's Parquet files.")],
     protocol: Annotated[str, typer.Option(help="leave-one-out, split or sessions.")],
-    json_file: Annotated[Path, typer.Option("--json", help="Where to write what came of it.")],
+    json_file: Annotated[Path, typer.Option("--json", callback=in_a_folder, help="Where to write what came of it.")],
     budget_minutes: Annotated[float, typer.Option(min=0.1, help="For choosing and fitting.")] = 12.0,
     seed: Seed = 0,
     ids_only: Annotated[bool, typer.Option("--ids-only", help="Know nothing of items but their ids.")] = False,
@@ -196,8 +198,6 @@ def benchmark_command(
 
     if protocol not in tuple(Protocol):
         raise InvalidInput(f"There is no protocol {protocol!r}. Protocols: {', '.join(Protocol)}.")
-    if not json_file.absolute().parent.is_dir():
-        raise InvalidInput(f"{json_file} cannot be written: there is no such folder. Give a file in one that exists.")
     layout = Layout(var) if var else None
     with _progress() as progress:
         result = benchmark(folder, Protocol(protocol), budget_minutes, seed, ids_only, progress, layout)

@@ -16,7 +16,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from evaluation import ranking_metrics
-from evaluation.intervals import Interval, mean_interval
+from evaluation.intervals import Interval, bootstrap_interval
 from evaluation.ranking_metrics import NO_ITEM
 from evaluation.splits import HeldOut, Target, held_out, start_of_last_days
 from features.errors import InvalidInput
@@ -196,7 +196,7 @@ def by_history(rows: pl.DataFrame) -> list[pl.DataFrame]:
 def intervals(ranked: pl.DataFrame, seed: int) -> dict[str, dict[str, Interval]]:
     """Return the mean of each of ``METRICS`` over the users of each target that has two; ``seed`` draws resamples."""
     return {
-        target: {name: mean_interval(rows[name].to_numpy(), np.random.default_rng(seed)) for name in METRICS}
+        target: {name: bootstrap_interval(rows[name].to_numpy(), np.random.default_rng(seed)) for name in METRICS}
         for target, rows in of_targets(ranked).items()
         if len(rows) > 1
     }

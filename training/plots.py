@@ -9,7 +9,7 @@ import polars as pl
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from evaluation.intervals import mean_interval
+from evaluation.intervals import bootstrap_interval
 from evaluation.ranking_metrics import NO_ITEM
 from training.backtest import by_history, of_targets
 
@@ -20,7 +20,7 @@ def ndcg_by_history(ranked: pl.DataFrame, path: Path, seed: int) -> None:
     axes = figure.subplots()
     for target, rows in of_targets(ranked).items():
         groups = [group for group in by_history(rows) if len(group) > 1]
-        found = [mean_interval(g["ndcg"].to_numpy(), np.random.default_rng(seed), resamples=200) for g in groups]
+        found = [bootstrap_interval(g["ndcg"].to_numpy(), np.random.default_rng(seed), resamples=200) for g in groups]
         mean = np.array([interval.mean for interval in found])
         spread = np.abs(np.array([[i.low, i.high] for i in found]).T - mean)
         axes.errorbar(

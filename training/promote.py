@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from evaluation.explored import Hindsight, PlaceGoal, hindsight
-from evaluation.intervals import Interval, mean_interval
+from evaluation.intervals import Interval, bootstrap_interval
 from features.errors import AttuneError, Corrupt, InvalidInput, NotFound
 from features.layout import Layout, point
 from models.bundle import Bundle
@@ -144,7 +144,7 @@ def compared(challenger: pl.DataFrame, rival: pl.DataFrame, rival_name: str, dem
         ours, theirs = (rows[METRIC].to_numpy() for rows in of_both)
         if len(ours) < 2:
             continue
-        difference = mean_interval(ours - theirs, np.random.default_rng(seed))
+        difference = bootstrap_interval(ours - theirs, np.random.default_rng(seed))
         verdicts.append(_word(difference))
         sentences.append(
             f"{target.capitalize()} purchases: NDCG@{PLACES} {ours.mean():.4f} against {theirs.mean():.4f} of "
