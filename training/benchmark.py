@@ -50,8 +50,8 @@ SHARE_FOR_PARTS: Final = 0.3
 """Share of the budget that is spent on the settings of parts."""
 QUESTIONS_ALONE: Final = 1_500
 """So many questions of the validation choose the settings of a part."""
-QUESTIONS_TOGETHER: Final = 5_000
-"""So many choose the blend."""
+QUESTIONS_TOGETHER: Final = 15_000
+"""So many choose the blend, at most; where the test knows the validation, its trees learn from them too."""
 QUESTIONS_EXPLAINED: Final = 200
 QUESTIONS_DISTILLED: Final = 1_500
 """So many compare small blends with the large one."""
@@ -63,6 +63,8 @@ LESSON_ROWS: Final = 3_000_000
 """So many candidates are learned from, at most: it is what the growth of trees leaves time for."""
 SHARE_UNTIL_TREES: Final = 0.7
 """Share of the budget after which lessons end."""
+SHARE_UNTIL_ASKED: Final = 0.8
+"""Share of the budget after which the validation is asked nothing more."""
 SHARE_UNTIL_LAST_TREES: Final = 0.9
 """Share of the budget after which no other trees are begun."""
 MEASURES: Final = {
@@ -142,9 +144,12 @@ class Benchmark:
         settings, lessons = self._lessons({name: choice.settings for name, choice in choices.items()}, rng)
         counts = self._counts(settings)
         parts = fitted(validation, settings, self._seed)
-        questions = self._plan.validation.questions.sample(QUESTIONS_TOGETHER, rng)
+        all_questions = self._plan.validation.questions
+        # In random order, for time may end before all are asked.
+        questions = all_questions.those(rng.permutation(len(all_questions))[:QUESTIONS_TOGETHER])
+        until_s = self._start_s + self._budget_s * SHARE_UNTIL_ASKED
         with self._task("Ask the validation", len(questions)) as advance:
-            asked = lessons_of(parts, counts, questions, repeats, advance=advance)
+            asked = lessons_of(parts, counts, questions, repeats, until_s, advance)
         found: list[tuple[dict[str, float], Blend]] = []
         for config in BLENDS:
             if found and monotonic() > self._start_s + self._budget_s * SHARE_UNTIL_LAST_TREES:
@@ -159,7 +164,7 @@ class Benchmark:
                     lessons.list_lengths,
                 )
                 judged = asked.judged(blend.scores_of(asked.columns), self._plan.places)
-            found.append((self._measured(judged, len(questions)), blend))
+            found.append((self._measured(judged, len(asked.list_lengths)), blend))
         decisive = self._plan.metrics[-1]
         metrics, best = max(found, key=lambda one: one[0][decisive])
         few = questions.sample(QUESTIONS_DISTILLED, rng)
