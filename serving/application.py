@@ -178,5 +178,5 @@ def _body_of(request: Request) -> type[BaseModel] | None:
 
 def answering(listener: socket.socket) -> None:
     """Answer the requests that come in at ``listener`` until SIGINT or SIGTERM, and count them."""
-    config = uvicorn.Config(Front(app), log_config=None, server_header=False)
+    config = uvicorn.Config(Front(app), log_config=None, access_log=False, server_header=False)
     uvicorn.Server(config).run(sockets=[listener])

@@ -36,10 +36,10 @@ def logged_answer(
     why_not: Iterable[str] = (),
 ) -> str:
     """Return the ``RankingAnswer`` in JSON, and log the ranking."""
-    pipeline = served.pipeline
-    answer = answers.answer(pipeline, served.cards, made, explain, why_not)
+    pipeline, cards = served.pipeline, served.cards.of(made.ranking.items.tolist())
+    answer = answers.answer(pipeline, cards, made, explain, why_not)
     recipe = pipeline.recipes[made.query.recipe]
-    parts.rankings.append(answers.logged(pipeline, served.cards, made, kind, body), recipe)
+    parts.rankings.append(answers.logged(pipeline, cards, made, kind, body), recipe)
     return answer
 
 

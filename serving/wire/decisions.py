@@ -18,7 +18,7 @@ class DecideRequest(Request):
     zone: Annotated[str, StringConstraints(min_length=1, max_length=64)] = Field(examples=["home_banner"])
     context: Context = Field(default_factory=dict)
     n: N = 10
-    variants: Variants = {}
+    variants: Variants = Field(default_factory=dict)
     explain: bool = Field(default=False, description="Whether to say of everything else why it was not chosen.")
 
 

@@ -58,10 +58,12 @@ class RecommendRequest(Request):
     filter: FilterExpression | None = None
     exclude: list[Id] = Field(default_factory=list, max_length=1_000, description="Items not to return.")
     context_items: list[Id] = Field(
-        default=[], max_length=50, description="Items on the page: they count as just viewed, and are not returned."
+        default_factory=list,
+        max_length=50,
+        description="Items on the page: they count as just viewed, and are not returned.",
     )
     context: Context = Field(default_factory=dict)
-    variants: Variants = {}
+    variants: Variants = Field(default_factory=dict)
     explain: Explain = False
     why_not: WhyNot = Field(default_factory=list)
 
@@ -77,7 +79,7 @@ class RankRequest(Request):
         default_factory=list, max_length=50, description="Items on the page, as just viewed."
     )
     context: Context = Field(default_factory=dict)
-    variants: Variants = {}
+    variants: Variants = Field(default_factory=dict)
     explain: Explain = False
 
 
@@ -110,7 +112,9 @@ class ZonesRequest(Request):
     zones: list[ZoneRequest] = Field(min_length=1, max_length=20, description="In the order in which they choose.")
     exclude: list[Id] = Field(default_factory=list, max_length=1_000, description="Items not to return.")
     context_items: list[Id] = Field(
-        default=[], max_length=50, description="Items on the page: they count as just viewed, and are not returned."
+        default_factory=list,
+        max_length=50,
+        description="Items on the page: they count as just viewed, and are not returned.",
     )
     context: Context = Field(default_factory=dict)
     explain: Explain = False

@@ -84,7 +84,8 @@ def serve(layout: Layout, bundle: Bundle, rankings: int, likes: Likes, impressio
             ranking_id, user, moment = name_of(number), f"visitor-{number}", NOW + timedelta(minutes=number)
             request = wire.RecommendRequest(user_id=user, n=3, recipe="front")
             made = answers.recommended(pipeline, visitors.visitor(user, moment), request, moment, ranking_id)
-            log.append(answers.logged(pipeline, Cards(live), made, "recommend", request), EXPLORING)
+            cards = Cards(live).of(made.ranking.items.tolist())
+            log.append(answers.logged(pipeline, cards, made, "recommend", request), EXPLORING)
             first = live.id(int(made.ranking.items[0]))
             types = ["impression"] * impressions + ["click"] * likes(first)
             events += [

@@ -142,7 +142,8 @@ def serve(layout: Layout, rankings: int, liked: str) -> None:
             request = RecommendRequest(user_id=user, n=1, recipe="front", exclude=others)
             ranking_id = f"{number:015x}".ljust(32, "0")
             made = recommended(pipeline, visitors.visitor(user, moment), request, moment, ranking_id)
-            log.append(logged(pipeline, Cards(live), made, "recommend", request), recipes["front"])
+            cards = Cards(live).of(made.ranking.items.tolist())
+            log.append(logged(pipeline, cards, made, "recommend", request), recipes["front"])
             shown = live.id(int(made.ranking.items[0]))
             clicked = number % 3 > 0 if (shown == "own00a") is (liked == "same") else number % 5 == 0
             types = ["impression"] + ["click"] * clicked
