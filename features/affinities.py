@@ -11,7 +11,8 @@ from numba import njit
 from numpy.typing import NDArray
 from pydantic import Field, PositiveFloat
 
-from features.compiled import DOUBLE, FLOATS, INT, INTS, LONG, LONGS
+from features.compiled import DOUBLE, FLOATS, INTS, LONGS
+from features.hash_table import empty_slots, slot_of
 from features.interactions import DAY_S, History, IntArray
 from features.settings import Settings
 
@@ -22,7 +23,7 @@ class Taste(NamedTuple):
     """What a history tells of the values that its items have, in no order, and of all others.
 
     Attributes:
-        slots: int32; a hash table of the places in ``values`` plus 1, 0 where empty.
+        slots: int32; a hash table of the places in ``values``, see ``features/hash_table.py``.
         values: int32; the numbers of the values.
         weight: float32; the decayed interactions with each.
         lift: float32; the logarithm of its share over what is usual.
@@ -158,26 +159,13 @@ def _behind(value: int, history: History, weight: FloatArray, table: ItemValues,
     return tuple(sorted(having, key=lambda row: -weight[row])[:n])
 
 
-@njit(LONG(INTS, INTS, INT), cache=True)
-def slot(slots, keys, value):  # type: ignore[no-untyped-def]
-    """Return where ``value`` is in the hash table ``slots`` of ``Taste``, or where it would be."""
-    mask = len(slots) - 1
-    at = (np.int64(value) * 2654435761 >> 8) & mask
-    while slots[at] != 0 and keys[slots[at] - 1] != value:
-        at = (at + 1) & mask
-    return at
-
-
 @njit((INTS, LONGS, FLOATS, DOUBLE, LONGS, INTS, INTS, FLOATS, DOUBLE), cache=True)
 def _taste(item, time_s, weight, now_s, indptr, values, first_value, share, prior_weight):  # type: ignore[no-untyped-def]
     n_dimensions = len(first_value) - 1
     most = 0
     for row in range(len(item)):
         most += indptr[item[row] + 1] - indptr[item[row]]
-    size = 2
-    while size < 2 * most:
-        size *= 2
-    slots = np.zeros(size, np.int32)
+    slots = empty_slots(most)
     keys, total = np.empty(most, np.int32), np.zeros(most, np.float32)
     last_s, dimension = np.zeros(most, np.int64), np.empty(most, np.int32)
     n = 0
@@ -185,7 +173,7 @@ def _taste(item, time_s, weight, now_s, indptr, values, first_value, share, prio
         if weight[row] != 0:
             its_dimension = 0
             for at in range(indptr[item[row]], indptr[item[row] + 1]):
-                place = slot(slots, keys, values[at])
+                place = slot_of(slots, keys, values[at])
                 if slots[place] == 0:
                     while values[at] >= first_value[its_dimension + 1]:
                         its_dimension += 1

@@ -15,8 +15,9 @@ from pydantic import PositiveFloat, PositiveInt
 from scipy import sparse
 
 from features.affinities import Affinity as Liked
-from features.affinities import AffinityThresholds, ItemValues, Taste, affinities, slot, strength, taste
+from features.affinities import AffinityThresholds, ItemValues, Taste, affinities, strength, taste
 from features.compiled import DOUBLE_ROWS, FLOATS, INTS, LONG, LONGS
+from features.hash_table import slot_of
 from features.interactions import History, IntArray
 from features.settings import Settings
 from features.snapshot import Snapshot
@@ -263,7 +264,7 @@ def _by_dimension(slots, keys, weight, lift, days, other, indptr, values, first_
             while value >= first_value[dimension + 1]:
                 dimension += 1
             column = 3 * dimension
-            place = slots[slot(slots, keys, value)] - 1
+            place = slots[slot_of(slots, keys, value)] - 1
             its_lift = lift[place] if place >= 0 else other[dimension]
             if np.isnan(out[k, column]) or its_lift > out[k, column + 1]:
                 out[k, column] = weight[place] if place >= 0 else 0
@@ -315,7 +316,7 @@ def _odds(slots, keys, weight, lift, days, other, worth, strength, indptr, value
                 product *= best
                 while value >= first_value[dimension]:
                     dimension += 1
-            place = (np.int64(value) * 2654435761 >> 8) & mask  # as ``slot``, which is slower across arrays
+            place = (np.int64(value) * 2654435761 >> 8) & mask  # as ``slot_of``, which is slower across arrays
             while held[place] != value and held[place] >= 0:
                 place = (place + 1) & mask
             its_odds = odds[place] if held[place] >= 0 else other_odds[dimension - 1]

@@ -11,7 +11,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from features.compiled import FLOAT_ROWS, FLOATS, INT, INTS, LONG, LONGS
+from features.compiled import FLOAT_ROWS, FLOATS, INTS, LONG, LONGS
+from features.hash_table import slot_of
 from features.interactions import History, IntArray
 from models.scorer import Features, Scorer, Scores, of_latest
 
@@ -55,25 +56,6 @@ class Lookup(Scorer):
 
     def _found(self, history: History, now: datetime) -> Found:
         return of_latest(self, history, now, lambda: self.find(history, now))
-
-
-@njit((LONG,), cache=True, inline="always")
-def empty_slots(n):  # type: ignore[no-untyped-def]
-    """Return a hash table with room for ``n`` rows; a slot holds 1 + a row, or 0."""
-    n_slots = 2
-    while n_slots < 2 * n:
-        n_slots *= 2
-    return np.zeros(n_slots, np.int32)
-
-
-@njit((INTS, INTS, INT), cache=True, inline="always")
-def slot_of(slots, items, item):  # type: ignore[no-untyped-def]
-    """Return the slot that holds the row of ``item``, or the empty one where it belongs."""
-    mask = len(slots) - 1
-    at = (np.int64(item) * 2654435761) & mask
-    while slots[at] != 0 and items[slots[at] - 1] != item:
-        at = (at + 1) & mask
-    return at
 
 
 @njit((INTS, FLOATS, LONG), cache=True)

@@ -9,6 +9,7 @@ from numba import njit, types
 from numpy.typing import NDArray
 
 from features.compiled import DOUBLES, FLOATS, INTS, LONG, LONGS
+from features.hash_table import slot_of
 from features.interactions import IntArray
 
 Doubles = NDArray[np.float64]
@@ -140,35 +141,25 @@ class Ties:
         self.table = np.zeros(4 * capacity, np.int64)
 
 
-@njit((_SLOTS, _ITEMS, types.int32), cache=True, inline="always")
-def _slot(slots, items, item):  # type: ignore[no-untyped-def]
-    """Return the slot that holds ``item``, or the empty one where it belongs; a slot holds 1 + the item's row."""
-    mask = len(slots) - 1
-    at = (np.int64(item) * 2654435761 >> 8) & mask
-    while slots[at] != 0 and items[slots[at] - 1] != item:
-        at = (at + 1) & mask
-    return at
-
-
 @njit((_SLOTS, _ITEMS, LONG), cache=True)
 def _clear(slots, items, n):  # type: ignore[no-untyped-def]
     if n * 64 > len(slots):  # a table is wiped faster than items are looked up
         slots[:] = 0
         return
     for row in range(n - 1, -1, -1):  # the last to come stands at the end of its run, so no run is broken
-        slots[_slot(slots, items, items[row])] = 0
+        slots[slot_of(slots, items, items[row])] = 0
 
 
 @njit((_SLOTS, _ITEMS, LONG), cache=True)
 def _place(slots, items, n):  # type: ignore[no-untyped-def]
     for row in range(n):
-        slots[_slot(slots, items, items[row])] = row + 1
+        slots[slot_of(slots, items, items[row])] = row + 1
 
 
 @njit((_SLOTS, _ITEMS, _PARTS, LONG, INTS), cache=True)
 def _join(slots, items, parts, n, new):  # type: ignore[no-untyped-def]
     for k in range(len(new)):
-        at = _slot(slots, items, new[k])
+        at = slot_of(slots, items, new[k])
         if slots[at] == 0:
             items[n] = new[k]
             parts[:, n] = 0
@@ -251,7 +242,7 @@ def _take(items, parts, n, number, table, call):  # type: ignore[no-untyped-def]
 def _rows(slots, items, asked):  # type: ignore[no-untyped-def]
     rows = np.empty(len(asked), np.int64)
     for k in range(len(asked)):
-        rows[k] = slots[_slot(slots, items, asked[k])] - 1
+        rows[k] = slots[slot_of(slots, items, asked[k])] - 1
     return rows
 
 
