@@ -31,11 +31,12 @@ from benchmarks.figures import Json, save
 from evaluation import ranking_metrics
 from evaluation.intervals import Interval, bootstrap_interval
 from features.command_line import run_alone
+from features.events import PURCHASE
 from features.interactions import Interactions
 from features.snapshot import Snapshot
 from features.snapshot_job import of_interactions, weighed
 from models.item_to_item import ItemToItem, ItemToItemSettings
-from models.scorer import PURCHASE, best_first
+from models.scorer import best_first
 from models.weighted_sum import conditional_logit
 from training.datasets import Protocol, Questions, of_users, read, relevance
 from training.protocols import Stage

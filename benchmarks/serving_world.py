@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from features.catalog import FIELDS
-from features.events import STANDARD_EVENT_TYPES
+from features.events import PURCHASE, STANDARD_EVENT_TYPES
 from features.interactions import History, Interactions
 from features.snapshot import Manifest, Snapshot, SnapshotSettings
 from features.vocabulary import Vocabulary
@@ -105,7 +105,7 @@ def world(n_items: int, n_users: int, length: int, rng: Generator) -> World:
     purchase = rng.random(len(item)) < 0.1
     history = History(
         item=item,
-        event_type=np.where(purchase, STANDARD_EVENT_TYPES.index("purchase"), 0).astype(np.uint8),
+        event_type=np.where(purchase, PURCHASE, 0).astype(np.uint8),
         timestamp_s=times,
         quantity=purchase.astype(np.float32),
         value=np.zeros(len(item), np.float32),

@@ -15,7 +15,7 @@ import pyarrow as pa
 from ibis.backends import BaseBackend
 from ibis.expr.types import Table
 
-from features.events import STANDARD_EVENT_TYPES
+from features.events import PURCHASE
 from features.interactions import COLUMNS, DAY_S, Interactions
 from features.ragged_arrays import RaggedArrays
 from features.saved import load_array
@@ -77,7 +77,7 @@ def _counts(events: Table, occurring: Mapping[int, str]) -> dict[str, ibis.Value
 
 
 def _is_purchase(events: Table) -> ibis.Value:
-    return (events.event_type == STANDARD_EVENT_TYPES.index("purchase")) & (events.quantity > 0)
+    return (events.event_type == PURCHASE) & (events.quantity > 0)
 
 
 def _pairs(events: Table, occurring: Mapping[int, str]) -> Table:

@@ -35,6 +35,7 @@ STANDARD_EVENT_TYPES: Final = (
 )
 """The event types that Attune knows; a shop may send others, named in the same way. New ones come last, for bundles and
 profiles know them by their places."""
+PURCHASE: Final = STANDARD_EVENT_TYPES.index("purchase")
 
 
 @dataclass(frozen=True, slots=True)

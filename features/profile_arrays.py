@@ -20,7 +20,7 @@ from numba import njit
 
 from features.compiled import BYTES, INTS, LONG_ROWS, LONGS
 from features.counters import FIRST_HOUR, FIRST_NAME, FIRST_WEEKDAY, ITEM_VIEWS, MONEY, PIECES, PURCHASES, RETURNS
-from features.events import STANDARD_EVENT_TYPES
+from features.events import PURCHASE, STANDARD_EVENT_TYPES
 from features.interactions import DAY_S
 
 QUANTITY_STEPS: Final = 1_000
@@ -39,7 +39,7 @@ WEEKDAY, HOUR, FIRST_KEY = 6, 7, 8
 """Columns of the events to fold: those of an interaction (item -1 where there is none), weekday and hour where the
 visitor is, and then counters to add 1 to (0: none)."""
 
-VIEW, PURCHASE, IMPRESSION = map(STANDARD_EVENT_TYPES.index, ("view", "purchase", "impression"))
+VIEW, IMPRESSION = map(STANDARD_EVENT_TYPES.index, ("view", "impression"))
 _NO_VISIT: Final = np.zeros(128, np.bool_)
 for name in (
     *("email_sent", "email_open", "email_click", "unsubscribe", "push_sent", "push_open", "push_click", "push_dismiss"),

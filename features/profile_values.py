@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from features.counters import ITEM_VIEWS, MONEY, PIECES, PURCHASES, RETURNS
-from features.events import STANDARD_EVENT_TYPES
+from features.events import PURCHASE, STANDARD_EVENT_TYPES
 from features.fields import Scalar
 from features.interactions import DAY_S
-from features.profile_arrays import EVENT_TYPE, MONEY_STEPS, PURCHASE, QUANTITY, QUANTITY_STEPS, SECOND
+from features.profile_arrays import EVENT_TYPE, MONEY_STEPS, QUANTITY, QUANTITY_STEPS, SECOND
 
 if TYPE_CHECKING:
     from features.profiles import Profile

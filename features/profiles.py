@@ -22,7 +22,7 @@ from features.counters import (
     NAMED,
 )
 from features.errors import Corrupt
-from features.events import STANDARD_EVENT_TYPES, Event
+from features.events import PURCHASE, STANDARD_EVENT_TYPES, Event
 from features.fields import Scalar, microseconds
 from features.interactions import DAY_S, History, IntArray
 from features.profile_arrays import MONEY_STEPS, QUANTITY_STEPS
@@ -246,7 +246,7 @@ class Profile:
             moved = quantity / QUANTITY_STEPS
             if kind == _ADD:
                 cart[item] = pieces + moved, money + value / MONEY_STEPS
-            elif kind == arrays.PURCHASE or pieces <= moved:
+            elif kind == PURCHASE or pieces <= moved:
                 cart.pop(item, None)
             else:
                 cart[item] = pieces - moved, money * (1 - moved / pieces)
@@ -278,7 +278,7 @@ class Profile:
 
 
 _ADD: Final = STANDARD_EVENT_TYPES.index("add_to_cart")
-_CART: Final = [_ADD, STANDARD_EVENT_TYPES.index("remove_from_cart"), arrays.PURCHASE]
+_CART: Final = [_ADD, STANDARD_EVENT_TYPES.index("remove_from_cart"), PURCHASE]
 
 
 def event_row(event: Event, numbers: Numbers) -> list[int]:

@@ -14,10 +14,11 @@ from pydantic import PositiveFloat, PositiveInt
 from scipy.special import expit
 
 from features.compiled import BYTES, DOUBLE, FLOATS, INTS, LONG, LONGS
+from features.events import PURCHASE
 from features.interactions import DAY_S, History, IntArray, Interactions
 from features.settings import Settings
 from features.snapshot import Snapshot
-from models.scorer import PURCHASE, Features, Reason, Scorer, Scores, best_first
+from models.scorer import Features, Reason, Scorer, Scores, best_first
 
 FloatArray = NDArray[np.float32]
 N_COLUMNS = 18

@@ -11,11 +11,12 @@ import numpy as np
 from pydantic import NonNegativeFloat
 from scipy import sparse
 
+from features.events import PURCHASE
 from features.interactions import COLUMNS, History
 from features.settings import Settings
 from models.item_to_item import ItemToItem
 from models.neighbours import NeighbourScorer, NeighbourSettings, kept, strongest
-from models.scorer import PURCHASE, Scorer
+from models.scorer import Scorer
 from models.similar_histories import SimilarHistories
 
 MOMENT_S: Final = 4_000_000_000

@@ -11,10 +11,11 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from pydantic import PositiveFloat
 
+from features.events import PURCHASE
 from features.interactions import DAY_S, History, IntArray
 from features.settings import Settings
 from features.snapshot import Snapshot
-from models.scorer import PURCHASE, Features, Reason, Scorer, Scores, best_first
+from models.scorer import Features, Reason, Scorer, Scores, best_first
 
 
 class OwnFrequencySettings(Settings):

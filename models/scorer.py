@@ -12,7 +12,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from features.compiled import BYTES, DOUBLE, FLOATS, LONGS
-from features.events import STANDARD_EVENT_TYPES
+from features.events import PURCHASE
 from features.interactions import DAY_S, History, IntArray
 from features.settings import Settings
 from features.snapshot import Snapshot
@@ -21,8 +21,6 @@ Scores = NDArray[np.float32]
 Features = NDArray[np.float32]
 Arrays = Mapping[str, NDArray[Any]]
 Found = TypeVar("Found")
-
-PURCHASE = STANDARD_EVENT_TYPES.index("purchase")
 
 
 @dataclass(frozen=True, slots=True)

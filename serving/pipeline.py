@@ -11,9 +11,10 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from features.errors import NotFound
+from features.events import PURCHASE
 from features.interactions import History, IntArray
 from models.bundle import Bundle
-from models.scorer import DAY_S, PURCHASE, Reason, Scorer
+from models.scorer import DAY_S, Reason, Scorer
 from serving.boosters import Booster, booster_of
 from serving.filters import Expressions, Filter, Rules, done, listed, priced
 from serving.live_catalog import LiveCatalog
@@ -435,7 +436,7 @@ class Pipeline:
             total = total.copy()
             total[rows[rows >= 0]] = -np.inf
             first = first[first >= 0]
-        looked_at = 4 * n + 16
+        looked_at = 2 * n + 16  # filters and limits leave enough of so many, mostly
         while True:
             rows = best_rows_of(total, base, looked_at)
             if len(first):
@@ -546,11 +547,10 @@ class Pipeline:
 
     def _history(self, query: Query) -> History:
         """Return what the scorers are told: what happened to items of the bundle, those on the page viewed now."""
-        history = query.history_with_context()
-        n_items = len(self.bundle.items)
-        if not len(history) or int(history.item.max()) < n_items:
+        history, n_known = query.history_with_context(), self.catalog.bundle_size
+        if len(self.catalog) == n_known:
             return history
-        return history[history.item < n_items]
+        return history[history.item < n_known]
 
     def _indices(self, item_ids: Sequence[str]) -> IntArray:
         if not item_ids:

@@ -20,13 +20,14 @@ from evaluation.intervals import Interval, bootstrap_interval
 from evaluation.ranking_metrics import NO_ITEM
 from evaluation.splits import HeldOut, Target, held_out, start_of_last_days
 from features.errors import InvalidInput
+from features.events import PURCHASE
 from features.interactions import IntArray
 from features.layout import Layout
 from features.snapshot import Snapshot
 from features.snapshot_job import before
 from models.blend import Blend
 from models.bundle import Bundle
-from models.scorer import PURCHASE, Scores
+from models.scorer import Scores
 from serving.pipeline import Pipeline
 from serving.query import Query
 from serving.recipes import BUILT_IN, Recipes

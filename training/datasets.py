@@ -19,10 +19,10 @@ from scipy import sparse
 from features.catalog import FIELDS
 from features.errors import InvalidInput, NotFound
 from features.event_log import SCHEMA
+from features.events import PURCHASE
 from features.interactions import History, Interactions
 from features.snapshot import Snapshot, SnapshotSettings
 from features.snapshot_job import snapshot_of
-from models.scorer import PURCHASE
 
 EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 """When everything begins that has no times; only the order is meant."""

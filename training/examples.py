@@ -9,9 +9,10 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from features.events import PURCHASE
 from features.interactions import History, IntArray, Interactions
 from models.blend import column_names, columns_of, proposed
-from models.scorer import PURCHASE, Features, Scorer
+from models.scorer import Features, Scorer
 from training.lessons import Lessons
 
 

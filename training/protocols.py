@@ -11,9 +11,10 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from features.errors import InvalidInput
+from features.events import PURCHASE
 from features.interactions import Interactions
 from features.snapshot import Snapshot
-from models.scorer import DAY_S, PURCHASE
+from models.scorer import DAY_S
 from training.datasets import Dataset, Protocol, Questions, of_users, relevance
 
 FOLDS: Final = 6

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from features.affinities import AffinityThresholds
 from features.errors import NotFound
+from features.events import PURCHASE
 from features.fields import Scalar
 from features.interactions import History
 from features.profile_arrays import EVENT_TYPE, ITEM, NEVER, QUANTITY, SECOND, VALUE
 from features.profile_store import Person, ProfileStore
 from features.profiles import MONEY_STEPS, QUANTITY_STEPS
 from features.segments import Segments
-from models.scorer import PURCHASE
 from serving.champion import Served
 from serving.visitors import values_without_bundle
 from serving.wire import profiles as wire
