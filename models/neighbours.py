@@ -13,21 +13,16 @@ from numpy.typing import NDArray
 from pydantic import Field, PositiveFloat, PositiveInt
 from scipy import sparse
 
-from features.compiled import BYTE_ROWS, DOUBLE, FLOATS, INTS, LONG, LONGS
-from features.hash_table import empty_slots, slot_of
+from features.compiled import DOUBLE, FLOATS, INTS, LONG, LONGS
 from features.interactions import History, IntArray
 from features.settings import Settings
 from features.snapshot import Snapshot
-from models.lookup import PLACES, Found, Lookup, best_rows
+from models.lookup import PLACES, Found, Lookup, best_rows, empty_slots, slot_of
 from models.scorer import Reason, best_first, event_weights, interaction_weights
 
 BLOCK_ROWS: Final = 1024
 BLOCK_ENTRIES: Final = 2**24
 """A product of dense matrices is held in blocks of so many entries, at most."""
-
-
-_WHOLE: Final = np.zeros((0, 0), np.uint8)
-"""A strength that is not made of parts."""
 
 
 class NeighbourSettings(Settings):
@@ -85,7 +80,8 @@ class NeighbourScorer(Lookup):
 
     def find(self, history: History, now: datetime) -> Found:
         """Return the ties of each item with the last interaction, with the one before it, and the strongest."""
-        return pulled(*self.anchors(history, now), self.indptr, self.indices, self.strength, _WHOLE)
+        found: Found = _pull(*self.anchors(history, now), self.indptr, self.indices, self.strength, PLACES)
+        return found
 
     def anchors(self, history: History, now: datetime) -> tuple[IntArray, NDArray[np.float32]]:
         """Return the items of the interactions that count, the last one first, and what each weighs."""
@@ -179,34 +175,13 @@ def _latest_first(item, weight, step_decay):  # type: ignore[no-untyped-def]
     return items[:n].copy(), weights[:n].copy()
 
 
-def pulled(
-    mine: IntArray,
-    weight: NDArray[np.float32],
-    indptr: NDArray[np.int64],
-    indices: IntArray,
-    strength: NDArray[np.float32],
-    parts: NDArray[np.uint8],
-) -> Found:
-    """Return what is tied with ``mine``, ordered from the last interaction on.
+@njit((INTS, FLOATS, LONGS, INTS, FLOATS, LONG), cache=True)
+def _pull(mine, weight, indptr, indices, strength, places):  # type: ignore[no-untyped-def]
+    """Return what is tied with ``mine``, ordered from the last interaction on, in a time that no catalog lengthens.
 
-    Of each item are known the tie with the last interaction, with the one before it, and the strongest; and for each
-    column of ``parts`` the sum of what it says, times ``weight``.
-
-    Args:
-        mine: Items of a history.
-        weight: What each of them weighs.
-        indptr: See ``NeighbourScorer``.
-        indices: See ``NeighbourScorer``.
-        strength: See ``NeighbourScorer``.
-        parts: What a strength is made of, in parts of any unit; shape (len(indices), any).
+    That is a hash table of the rows, their items, the scores, of each the tie with the last interaction, with the one
+    before it and the strongest, and the ``places`` best rows in order.
     """
-    found: Found = _pull(mine, weight, indptr, indices, strength, parts, PLACES)
-    return found
-
-
-@njit((INTS, FLOATS, LONGS, INTS, FLOATS, BYTE_ROWS, LONG), cache=True)
-def _pull(mine, weight, indptr, indices, strength, parts, places):  # type: ignore[no-untyped-def]
-    n_parts = parts.shape[1]
     longest = 0
     for k in range(len(mine)):
         longest += indptr[mine[k] + 1] - indptr[mine[k]]
@@ -214,7 +189,7 @@ def _pull(mine, weight, indptr, indices, strength, parts, places):  # type: igno
     slots = empty_slots(longest)
     items = np.empty(longest, np.int32)
     scores = np.empty(longest, np.float32)
-    ties = np.empty((longest, 3 + n_parts), np.float32)
+    ties = np.empty((longest, 3), np.float32)
     n = 0
     for k in range(len(mine)):
         for at in range(indptr[mine[k]], indptr[mine[k] + 1]):
@@ -223,7 +198,7 @@ def _pull(mine, weight, indptr, indices, strength, parts, places):  # type: igno
                 slot = slot_of(slots, items, indices[at])
                 if slots[slot] == 0:
                     items[n], scores[n] = indices[at], 0
-                    ties[n] = 0
+                    ties[n, 0], ties[n, 1], ties[n, 2] = 0, 0, 0
                     n += 1
                     slots[slot] = n
                 row = slots[slot] - 1
@@ -231,7 +206,5 @@ def _pull(mine, weight, indptr, indices, strength, parts, places):  # type: igno
                 if k < 2:
                     ties[row, k] = strength[at]
                 ties[row, 2] = max(ties[row, 2], strength[at])
-                for part in range(n_parts):
-                    ties[row, 3 + part] += more * parts[at, part]
     items, scores = items[:n], scores[:n]
     return slots, items, scores, ties[:n], best_rows(items, scores, places)

@@ -135,7 +135,7 @@ def _walks(trial: BaseTrial, data: Data) -> Settings:
         **_succession(trial, data),
         backward=trial.suggest_float("backward", 0.0, 1.0) if data.ordered else 1.0,
         popularity_exponent=trial.suggest_float("popularity_exponent", 0.0, 0.6),
-        continuation=trial.suggest_float("continuation", 0.2, 1.0),
+        steps=trial.suggest_int("steps", 2, 3),
     )
 
 
@@ -277,7 +277,7 @@ _WALKS: Final = {
     "pair_half_life_spans": 0.5,
     "backward": 0.8,
     "popularity_exponent": 0.3,
-    "continuation": 0.7,
+    "steps": 3,
 }
 _SIMILAR_HISTORIES: Final = {
     "step_decay": 0.6,

@@ -14,17 +14,12 @@ PLAIN = {
 ALL = np.arange(3, dtype=np.int32)
 
 
-def asked(folder, *, me="a", **config):
-    """Return where walks from ``me`` lead, where somebody chose a then b, and somebody else b then c."""
+def scores(folder, *, me="a", **config):
+    """Where walks from ``me`` lead, where somebody chose a then b, and somebody else b then c."""
     events = [event("u", "a", 9), event("u", "b", 8), event("v", "b", 7), event("v", "c", 6)]
     world = snapshot(folder / "snapshot", events, [item(name) for name in "abc"])
     history = snapshot(folder / "me", [event("me", me)], [item(name) for name in "abc"]).interactions.of(0)
-    return Walks.fit(world, WalksSettings(**PLAIN | config), np.random.default_rng(0)), history
-
-
-def scores(folder, **config):
-    walks, history = asked(folder, **config)
-    return walks.scores(history, ALL, NOW)
+    return Walks.fit(world, WalksSettings(**PLAIN | config), np.random.default_rng(0)).scores(history, ALL, NOW)
 
 
 def test_one_step_leads_to_what_was_chosen_together(tmp_path):
@@ -40,22 +35,6 @@ def test_two_steps_lead_to_what_was_never_chosen_together(tmp_path):
 def test_the_third_step_comes_back(tmp_path):
     there_and_back = 1 / 2 * 1 / 3 * 1 / 2
     assert scores(tmp_path, steps=3)[1] == pytest.approx(1 / 2 + 2 * there_and_back)
-
-
-def test_an_arrival_counts_less_with_each_step(tmp_path):
-    assert scores(tmp_path, steps=2, continuation=0.25)[2] == pytest.approx(0.25 * 1 / 2 * 1 / 3)
-    there_and_back = 1 / 2 * 1 / 3 * 1 / 2
-    assert scores(tmp_path / "3", continuation=0.5)[1] == pytest.approx(1 / 2 + 0.25 * 2 * there_and_back)
-
-
-def test_a_column_for_each_number_of_steps_tells_what_it_adds_by_the_most_it_adds_to_any_item(tmp_path):
-    walks, history = asked(tmp_path, repeats=True)
-    columns = dict(zip(walks.feature_names, walks.features(history, ALL, NOW).T, strict=True))
-    assert columns["by_one_step"].tolist() == [0, 1, 0]
-    # After two steps one stands on a or on c, with the same probability; after three on b alone.
-    assert columns["by_two_steps"].tolist() == [1, 0, 1]
-    assert columns["by_three_steps"].tolist() == [0, 1, 0]
-    assert columns["place"].tolist() == [1, 0, 1]
 
 
 def test_a_walk_comes_back_to_its_start_only_where_repeats_are_counted(tmp_path):
