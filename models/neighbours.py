@@ -14,10 +14,11 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from scipy import sparse
 
 from features.compiled import DOUBLE, FLOATS, INTS, LONG, LONGS
+from features.hash_table import empty_slots, slot_of
 from features.interactions import History, IntArray
 from features.settings import Settings
 from features.snapshot import Snapshot
-from models.lookup import PLACES, Found, Lookup, best_rows, empty_slots, slot_of
+from models.lookup import PLACES, Found, Lookup, best_rows
 from models.scorer import Reason, best_first, event_weights, interaction_weights
 
 BLOCK_ROWS: Final = 1024
