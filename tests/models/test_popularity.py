@@ -34,16 +34,3 @@ def test_features_tell_age_and_price(tmp_path: Path) -> None:
     at = popularity.feature_names.index
     assert (tea[at("days_since_first")], tea[at("days_since_last")], tea[at("price")]) == (30.0, 10.0, 3.0)
     assert np.isnan(salt[at("days_since_last")])
-
-
-def test_it_is_told_how_often_those_come_back_who_chose_an_item(tmp_path: Path) -> None:
-    events = [
-        event("ann", "tea", 30.0),
-        event("ann", "tea", 20.0),
-        event("bob", "tea", 10.0),
-        event("bob", "milk", 9.0),
-    ]
-    shop = snapshot(tmp_path / "snapshot", events, [item("salt")])
-    popularity = Popularity.fit(shop, PopularitySettings(), RNG)
-    columns = popularity.features(History.empty(), shop.items.indices(["tea", "milk", "salt"]), NOW)
-    assert columns[:, popularity.feature_names.index("times_per_person")].tolist() == [1.5, 1, 0]
