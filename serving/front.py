@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import cache
+import sys
+from functools import cache, partial
 from time import perf_counter
 from typing import Final
 
@@ -10,6 +11,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram,
 from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from features.errors import AttuneError
 
 API: Final = "/v1/"
 METRICS: Final = "/metrics"
@@ -35,7 +38,9 @@ class Front:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, partial(_in_words, send))
+        elif scope["type"] != "http":
             await self._app(scope, receive, send)
         elif scope["path"].startswith(API):
             await self._counting(scope, receive, send)
@@ -60,6 +65,13 @@ class Front:
         finally:
             route = getattr(scope.get("route"), "path", "")
             _seconds(route, status).observe(perf_counter() - begun)
+
+
+async def _in_words(send: Send, message: Message) -> None:
+    """Send ``message``; where a user's mistake keeps the service from starting, with its words and no traceback."""
+    if message["type"] == "lifespan.startup.failed" and isinstance(error := sys.exception(), AttuneError):
+        message = {**message, "message": str(error)}
+    await send(message)
 
 
 @cache

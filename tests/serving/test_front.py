@@ -1,11 +1,18 @@
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
 from prometheus_client import REGISTRY
+from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
+from features.errors import InvalidInput
 from serving.front import Front
 
 
@@ -27,3 +34,23 @@ def test_requests_to_the_api_are_counted_by_route_and_status_and_others_are_not(
         assert client.get(path).text == "answer"
     client.get("/v1/profiles/broken")
     assert [counted(status) for status in (200, 404, 500)] == [2, 1, 1]
+
+
+def test_a_mistake_that_keeps_the_service_from_starting_is_said_without_a_traceback() -> None:
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        raise InvalidInput("recipes.toml: there is no source 'magic'.")
+        yield
+
+    said: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "lifespan.startup"}
+
+    async def send(message: Message) -> None:
+        said.append(message)
+
+    scope = {"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}
+    with pytest.raises(InvalidInput):
+        asyncio.run(Front(Starlette(lifespan=lifespan))(scope, receive, send))
+    assert said == [{"type": "lifespan.startup.failed", "message": "recipes.toml: there is no source 'magic'."}]
