@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.random import Generator
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 
 from features.settings import Settings
 from features.snapshot import Snapshot
@@ -62,6 +62,18 @@ class BlendedSettings(Settings):
     """Share of the candidates that were not bought that is learned from."""
     short_histories: float = Field(default=0.1, ge=0, le=1)
     """Share of people who are learned from a second time with only the last part of their history, or none."""
+
+    @field_validator("blend")
+    @classmethod
+    def _blends_its_parts(cls, blend: BlendSettings) -> BlendSettings:
+        if blend.candidates.keys() != BlendSettings().candidates.keys():
+            raise ValueError(
+                f"blend.candidates names {', '.join(blend.candidates)}; a count is due for each of "
+                f"{', '.join(BlendSettings().candidates)}, 0 for one that proposes nothing"
+            )
+        if not any(blend.candidates.values()):
+            raise ValueError("no part proposes anything; give one of blend.candidates a count above 0")
+        return blend
 
 
 def _parts(snapshot: Snapshot, settings: BlendedSettings, rng: Generator) -> dict[str, Scorer]:

@@ -4,9 +4,12 @@ from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from features.errors import InvalidInput
 from features.layout import Layout
 from features.snapshot import Snapshot
+from models.blend import BlendSettings
 from tests.worlds import NOW, event, shop_of_habits, snapshot
 from training.fit import MODELS, BlendedSettings, _periods
 
@@ -25,6 +28,19 @@ def test_there_are_fewer_periods_where_little_is_known_before(tmp_path: Path) ->
     shop = snapshot(tmp_path, [event("ann", "tea", 61.0)], [])
     assert len(_periods(shop, BlendedSettings(horizon_days=20, periods=9))) == 2  # the third would know of one day
     assert len(_periods(shop, BlendedSettings(horizon_days=90, periods=9))) == 1
+
+
+@pytest.mark.parametrize(
+    ("candidates", "message"),
+    [
+        ({"popularity": 10}, r"blend\.candidates names popularity; a count is due for each of buy-again"),
+        ({"nothing": 10}, r"blend\.candidates names nothing"),
+        (dict.fromkeys(BlendSettings().candidates, 0), "no part proposes anything"),
+    ],
+)
+def test_counts_of_candidates_that_do_not_fit_the_parts_are_refused(candidates: dict[str, int], message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        BlendedSettings.of({"blend": {"candidates": candidates}}, "blend.toml")
 
 
 def test_a_blend_of_one_period_differs_from_one_of_three(tmp_path: Path) -> None:
