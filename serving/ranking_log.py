@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import blake2b
+from itertools import chain
 from pathlib import Path
 from threading import Lock
 from typing import Any, Final, Protocol
@@ -29,6 +30,8 @@ log = logging.getLogger("attune")
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 WRITE_EVERY_S: Final = 0.1
+ROWS_AT_ONCE: Final = 16
+"""So many rows are inserted by one statement, for after each the thread waits for its turn with those who answer."""
 MAX_WAITING: Final = 20_000
 """So many may wait for the disk; beyond them whoever makes a ranking waits as well."""
 HISTORIES_KNOWN: Final = 10_000
@@ -191,14 +194,22 @@ class SQLiteRankingLog:
                 histories[name] = history  # what is known may have been erased
                 rows.append(_row(one, name))
             with transaction(self._database):
-                put = self._database.executemany
-                put("INSERT OR IGNORE INTO recipe_versions VALUES (?, ?)", recipes.items())
-                put("INSERT OR IGNORE INTO histories VALUES (?, ?)", histories.items())
-                put(f"INSERT INTO rankings ({_COLUMNS}) VALUES ({', '.join('?' * 14)})", rows)
+                self._put("INSERT OR IGNORE INTO recipe_versions", 2, list(recipes.items()))
+                self._put("INSERT OR IGNORE INTO histories", 2, list(histories.items()))
+                self._put(f"INSERT INTO rankings ({_COLUMNS})", 14, rows)
             self._recipes.update(recipes)
             if len(self._histories) + len(names) > HISTORIES_KNOWN:
                 self._histories.clear()
             self._histories.update(names)
+
+    def _put(self, insert: str, n_columns: int, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Insert ``rows``, the last few of them one by one."""
+        row = f"({', '.join('?' * n_columns)})"
+        whole = len(rows) // ROWS_AT_ONCE * ROWS_AT_ONCE
+        many = f"{insert} VALUES {', '.join([row] * ROWS_AT_ONCE)}"
+        for start in range(0, whole, ROWS_AT_ONCE):
+            self._database.execute(many, [*chain.from_iterable(rows[start : start + ROWS_AT_ONCE])])
+        self._database.executemany(f"{insert} VALUES {row}", rows[whole:])
 
     @contextmanager
     def writing(self) -> Iterator[None]:

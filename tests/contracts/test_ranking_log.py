@@ -20,7 +20,8 @@ from serving.recipes import Recipe
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 RECIPE = Recipe.of({"ranker": "popularity", "fill": True}, "the recipe")
-HISTORY = History(*(np.arange(3).astype(dtype) for dtype in COLUMNS.values()))
+THREE = tuple(np.arange(3).astype(dtype) for dtype in COLUMNS.values())
+HISTORY = History(*THREE)
 RANKING = LoggedRanking(
     ranking_id="r1",
     made_at=NOW,
@@ -63,6 +64,17 @@ def test_a_ranking_is_found_to_the_last_bit_with_the_recipe_that_made_it(log: Ra
         assert same(log.ranking("r1"), RANKING)
         assert same(log.ranking("r2"), nobody)
         assert Recipe.of(json.loads(log.recipe(RECIPE.version)), "the log") == RECIPE
+
+
+def test_of_many_that_are_written_together_each_is_found_with_its_own_history(log: RankingLog) -> None:
+    many = [
+        replace(RANKING, ranking_id=f"r{number}", history=History(*(column[: number % 3 + 1] for column in THREE)))
+        for number in range(40)
+    ]
+    for one in many:
+        log.append(one, RECIPE)
+    log.recipe(RECIPE.version)  # which is written with them
+    assert all(same(log.ranking(one.ranking_id), one) for one in many)
 
 
 def test_what_was_never_logged_is_not_found(log: RankingLog) -> None:
