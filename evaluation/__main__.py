@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +26,7 @@ from features.command_line import Var, in_a_folder, run, write
 from features.errors import InvalidInput, NotFound
 from features.fields import Rejected, Time
 from features.layout import Layout
+from features.settings import Settings
 
 
 def _moment(text: str) -> datetime:
@@ -31,6 +35,21 @@ def _moment(text: str) -> datetime:
         return Time().value(f"{text}T00:00:00Z" if len(text) == len("2026-11-01") else text)
     except Rejected as rejected:
         raise typer.BadParameter(f"{rejected}, or a day such as 2026-11-21; given {text!r}") from None
+
+
+@contextmanager
+def _naming_options(settings: type[Settings]) -> Iterator[None]:
+    """Let a mistake in ``settings`` be told by the names of the options: one that is repeatable has a plural there."""
+    try:
+        yield
+    except InvalidInput as error:
+        names = "|".join(settings.model_fields)
+
+        def option(found: re.Match[str]) -> str:
+            name = found["name"]
+            return found[0] if name is None else f"--{name.removesuffix('s').replace('_', '-')}"
+
+        raise InvalidInput(re.sub(rf"\(given .*?\)|\b(?P<name>{names})\b", option, str(error))) from None
 
 
 WIDTH = 160
@@ -140,13 +159,15 @@ def read_ab_test(
     columns = {"variant": variant, "unit": unit, "time": time}
     if subject is None:
         assert file is not None
-        design = Design.of(given | columns, "The command line")
+        with _naming_options(Design):
+            design = Design.of(given | columns, "The command line")
         units = read(file, design)
     else:
         if named := [f"--{name}" for name, column in columns.items() if column is not None]:
             raise InvalidInput(f"{', '.join(named)}: the log knows its own columns; leave that out.")
         shown = exposures(Layout(var), subject, datetime.now(UTC), since, until)
-        design = design_of(subject, shown.frame, given)
+        with _naming_options(Design):
+            design = design_of(subject, shown.frame, given)
         units = units_of(shown.frame, design, f"The {subject.kind} {subject.name!r}")
         units = replace(units, warnings=shown.warnings + units.warnings)
     analysis = analyse(units, design)
@@ -202,7 +223,7 @@ def tell_another_policy(
     max_unsupported_share: Annotated[
         float, typer.Option(help="Of the other policy's choices that the log never made; beyond it, no answer.")
     ] = 0.05,
-    seed: Annotated[int, typer.Option(help="Of the reward model's folds.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the reward model's folds.")] = 0,
     json_out: JsonOut = None,
 ) -> None:
     """Tell what another policy would have earned, from a log with propensities; status 1 where the log cannot tell."""
@@ -230,11 +251,14 @@ def tell_another_policy(
     rng = np.random.default_rng(seed)
     if subject is None:
         assert file is not None
-        analysis = analyse_file(file, Question.of(given | columns, "The command line"), rng)
+        with _naming_options(Question):
+            question = Question.of(given | columns, "The command line")
+        analysis = analyse_file(file, question, rng)
     else:
         if named := [f"--{name}" for name, column in columns.items() if column is not None]:
             raise InvalidInput(f"{', '.join(named)}: the log knows its own columns; leave that out.")
-        question = question_of(subject, given)
+        with _naming_options(Question):
+            question = question_of(subject, given)
         shown = exposures(Layout(var), subject, datetime.now(UTC), since, until)
         _print("\n".join(f"! {warning}" for warning in shown.warnings))
         chosen = shown.frame[shown.frame["experience"].notna()]

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from evaluation.__main__ import app
 from evaluation.off_policy.analysis import AnalysisSettings, analyse, analyse_rankings
@@ -547,3 +550,24 @@ def test_the_command_asks_for_the_columns_that_it_was_not_told(command, log_file
     assert status == 2
     assert "Say with --reward and --propensity" in err
     assert "Traceback" not in err + out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["--target", "t", "--confidence", "2"],
+            "The command line: --confidence: Input should be less than 1 (given 2.0).",
+        ),
+        ([], "The command line: give either --target or --target-policy."),
+        (["--target", "t", "--given-above"], "--given-above is said of rankings; give --ranking and --position."),
+        (["--target-policy", "uniform"], "The command line: --target-policy needs --action."),
+    ],
+)
+def test_a_wrong_option_is_told_by_its_name(tmp_path: Path, options: list[str], message: str) -> None:
+    (tmp_path / "log.csv").write_text("r,p,t\n1,0.5,0.5\n")
+    command = ["off-policy", str(tmp_path / "log.csv"), "--reward", "r", "--propensity", "p"]
+    with pytest.raises(InvalidInput, match=re.escape(message)):
+        CliRunner().invoke(app, [*command, *options], catch_exceptions=False)
+    refused = CliRunner().invoke(app, [*command, "--target", "t", "--seed", "-1"])
+    assert (refused.exit_code, "--seed" in refused.output) == (2, True)
