@@ -6,7 +6,7 @@ import importlib.util
 import json
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 from uuid import uuid4
@@ -124,9 +124,15 @@ def erase_command(
 @app.command("archive")
 def archive_command(
     before: Annotated[str | None, typer.Option(help="Day, as 2026-11-21; today where not given.")] = None,
+    rankings_kept_days: Annotated[
+        int | None,
+        typer.Option(
+            min=1, envvar="ATTUNE_RANKINGS_KEPT_DAYS", help="Delete rankings shown earlier; kept for ever if not given."
+        ),
+    ] = None,
     var: Var = DEFAULT_VAR,
 ) -> None:
-    """Move the live events of past days (UTC) from the database to the Parquet history."""
+    """Move the live events of past days (UTC) from the database to the Parquet history, and delete old rankings."""
     try:
         day = datetime.now(UTC) if before is None else datetime.strptime(before, "%Y-%m-%d").replace(tzinfo=UTC)
     except ValueError:
@@ -134,6 +140,9 @@ def archive_command(
     _fold(Layout(var))
     moved = EventLog(Layout(var)).archive(day.replace(hour=0, minute=0, second=0, microsecond=0))
     console.print(f"{moved:,} events moved to the history.")
+    if rankings_kept_days is not None:
+        deleted = erasure.delete_rankings(Layout(var), datetime.now(UTC) - timedelta(days=rankings_kept_days))
+        console.print(f"{deleted:,} rankings older than {rankings_kept_days} days deleted.")
 
 
 @app.command("build")

@@ -15,6 +15,7 @@ from typing import Any, Final
 from features.database import open_database, transaction
 from features.errors import NotFound
 from features.event_log import EventLog
+from features.fields import microseconds
 from features.identity import identity_settings
 from features.layout import Layout
 from features.profile_store import SQLiteProfileStore
@@ -97,6 +98,7 @@ def export(layout: Layout, user_id: str, now: datetime) -> dict[str, Any]:
 
 _TABLES: Final = ("links", "decisions")
 _RANKINGS: Final = "rankings"
+ROWS_AT_ONCE: Final = 10_000
 
 
 def _readable(row: sqlite3.Row) -> dict[str, Any]:
@@ -125,9 +127,34 @@ def _erase_rows(layout: Layout, identities: Sequence[str], pseudonym: str) -> in
             rankings.execute("PRAGMA secure_delete = ON")
             with transaction(rankings):
                 found += rankings.execute(f"DELETE FROM {_RANKINGS} WHERE user_id IN ({marks})", identities).rowcount
-                rankings.execute(f"DELETE FROM histories WHERE name NOT IN (SELECT history FROM {_RANKINGS})")
+                _delete_histories(rankings)
             rankings.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return found
+
+
+def delete_rankings(layout: Layout, before: datetime) -> int:
+    """Delete the rankings made before ``before``; return how many there were.
+
+    A service that runs goes on writing: they go some at a time. The file keeps its size, and has room for new ones.
+    """
+    if not layout.rankings.exists():
+        return 0
+    with closing(sqlite3.connect(layout.rankings, timeout=30, isolation_level=None)) as rankings:
+        made = [microseconds(before)]
+        ((last,),) = rankings.execute(f"SELECT max(rowid) FROM {_RANKINGS} WHERE made_at_us < ?", made).fetchall()
+        found = 0
+        for first in range(0, (last or -1) + 1, ROWS_AT_ONCE):
+            rows = [first, first + ROWS_AT_ONCE - 1, *made]
+            delete = f"DELETE FROM {_RANKINGS} WHERE rowid BETWEEN ? AND ? AND made_at_us < ?"
+            found += rankings.execute(delete, rows).rowcount
+        if found:
+            _delete_histories(rankings)
+    return found
+
+
+def _delete_histories(rankings: sqlite3.Connection) -> None:
+    """Delete the histories that no ranking had."""
+    rankings.execute(f"DELETE FROM histories WHERE name NOT IN (SELECT history FROM {_RANKINGS})")
 
 
 def _erase_rejects(layout: Layout, identities: Sequence[str]) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
@@ -14,6 +16,8 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
+from features import erasure
+from features.__main__ import app as features_app
 from features.database import open_database
 from features.erasure import erase
 from features.errors import NotFound
@@ -24,7 +28,7 @@ from serving.definition_book import recipe_book
 from serving.ranking_log import MIGRATIONS, SQLiteRankingLog
 from serving.recipes import Recipes
 from serving.replay import logged, replayed
-from tests.contracts.test_ranking_log import RANKING, RECIPE
+from tests.contracts.test_ranking_log import RANKING, RECIPE, same
 from tests.serving.shop import BASKETS, SHOWN, add, bundle_of, point_to
 
 RECIPES = """
@@ -238,3 +242,21 @@ def test_a_recipe_that_cannot_work_is_not_put_in_place(client: TestClient, recip
     assert message in refused.json()["error"]["message"]
     assert client.get("/v1/recipes/broken").status_code == 404
     assert client.delete("/v1/recipes/broken").status_code == 404
+
+
+def test_rankings_are_deleted_after_so_many_days_while_new_ones_are_written(tmp_path: Path) -> None:
+    layout, now = Layout(tmp_path), datetime.now(UTC)
+    command = ["archive", "--rankings-kept-days", "90", "--var", str(tmp_path)]
+    assert "0 rankings older" in CliRunner().invoke(features_app, command).output
+    with closing(SQLiteRankingLog(layout)) as log, patch.object(erasure, "ROWS_AT_ONCE", 2):
+        for number, days in enumerate((200, 91, 91, 89, 95, 0)):
+            log.append(replace(RANKING, ranking_id=f"r{number}", made_at=now - timedelta(days=days)), RECIPE)
+        log.write()
+        assert "4 rankings older than 90 days deleted." in CliRunner().invoke(features_app, command).output
+        log.append(replace(RANKING, ranking_id="later", made_at=now), RECIPE)
+        log.write()
+        for name in ("r3", "r5", "later"):
+            assert same(log.ranking(name), replace(RANKING, ranking_id=name, made_at=log.ranking(name).made_at))
+        for name in ("r0", "r1", "r2", "r4"):
+            with pytest.raises(NotFound):
+                log.ranking(name)
