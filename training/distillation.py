@@ -36,12 +36,12 @@ SIZES: Final = tuple(
         objective="lambdarank",
         candidates={},
         trees=trees,
-        leaves=leaves,
+        leaves=12,
         learning_rate=rate,
         least_rows=100,
         recent_interactions=recent,
     )
-    for trees, leaves, rate, recent in ((60, 12, 0.1, 20), (100, 12, 0.07, 20), (100, 12, 0.07, 50))
+    for trees, rate, recent in ((60, 0.1, 50), (60, 0.1, 200), (100, 0.07, 50), (100, 0.07, 200))
 )
 """How large the trees are, and how much of a history is looked at; the ``candidates`` are filled in."""
 
