@@ -78,6 +78,15 @@ def test_an_unknown_customer_is_told_so_in_words(page: Page, url: str) -> None:
     expect(page.locator("#person")).to_be_hidden()
 
 
+def test_somebody_of_whom_only_something_was_said_was_never_seen(page: Page, url: str) -> None:
+    said = {"event_type": "identify", "user_id": "cookie-1", "same_as": "customer-1"}
+    assert page.request.post(f"{url}/v1/events", data=said).ok
+    page.goto(f"{url}/#customer-1")
+    expect(page.locator("#who")).to_have_text("Customer customer-1")
+    expect(page.locator("#facts")).to_contain_text("never")
+    expect(page.locator("#ranking li")).to_have_count(12)
+
+
 def test_the_page_of_the_api_works_without_the_internet(page: Page, url: str) -> None:
     page.goto(f"{url}/docs")
     expect(page.get_by_text("/v1/recommend").first).to_be_visible()
