@@ -223,10 +223,10 @@ class Expressions:
         try:
             result = rows.with_columns(known.select(self._lists)).select(pl.sql_expr(asked)).to_series()
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException, LookupError) as error:
-            problem = str(error).splitlines()[0] if str(error) else type(error).__name__
+            problem = str(error).splitlines()[0].partition("; valid columns")[0] if str(error) else type(error).__name__
             raise InvalidInput(
                 f"The filter {expression!r} cannot be used: {problem}. "
-                f"Columns: {', '.join(rows.columns)}. Example: price < 5 AND title LIKE 'A%'."
+                f"Columns: {', '.join(known.columns)}. Example: price < 5 AND title LIKE 'A%'."
             ) from None
         if result.dtype == pl.Null and "NULL" in expression:
             return np.zeros(len(rows), np.bool_)  # a comparison with a value that is not known

@@ -98,6 +98,13 @@ def test_a_filter_that_is_not_a_condition_on_items_is_refused(expression: str, m
         ranked("ann", filter=expression)
 
 
+def test_a_refused_filter_names_the_columns_of_the_catalog_alone() -> None:
+    with pytest.raises(InvalidInput) as refused:
+        ranked("ann", filter="prize < 5")
+    assert 'unable to find column "prize". Columns: ' in str(refused.value)
+    assert "list_of" not in str(refused.value)
+
+
 def test_a_parenthesis_inside_of_a_text_calls_nothing() -> None:
     assert ranked("ann", filter="title = 'read_csv(''x'')'") == []
 
