@@ -246,7 +246,7 @@ class Profile:
             moved = quantity / QUANTITY_STEPS
             if kind == _ADD:
                 cart[item] = pieces + moved, money + value / MONEY_STEPS
-            elif kind == PURCHASE or pieces <= moved:
+            elif kind == PURCHASE or pieces <= max(moved, 0.0):
                 cart.pop(item, None)
             else:
                 cart[item] = pieces - moved, money * (1 - moved / pieces)

@@ -137,6 +137,13 @@ def test_what_a_small_history_comes_to():
     assert values["last_search"] == "black lamp"
 
 
+def test_what_is_taken_out_of_an_empty_cart_leaves_it_empty():
+    values = of([event("add_to_cart", 2, "a", quantity=0.0), event("remove_from_cart", 1, "a", quantity=-1.0)]).values(
+        NOW
+    )
+    assert (values["cart_items"], values["cart_value"]) == (0, 0.0)
+
+
 def test_money_is_added_exactly():
     log = [event("purchase", k, "a", value=0.1) for k in range(10)]
     assert of(log).values(NOW)["lifetime_value"] == 1.0  # ten times 0.1 as floats is 0.9999999999999999
