@@ -275,6 +275,7 @@ class Benchmark:
             dated=self._plan.dated,
             described=bool(manifest.dimensions) or titles.null_count() < len(titles),
             span_days=span_days,
+            n_items=len(snapshot.items),
         )
         questions = self._plan.validation.questions.sample(QUESTIONS_ALONE, rng)
         answerable = np.flatnonzero(np.diff(questions.relevant.indptr))

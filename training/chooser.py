@@ -74,6 +74,7 @@ class Data:
         dated: Whether it is asked at one moment what is bought in the days after it.
         described: Whether items have titles or values.
         span_days: From the first interaction to the last.
+        n_items: How many items there are.
     """
 
     repeats: bool
@@ -82,6 +83,7 @@ class Data:
     dated: bool
     described: bool
     span_days: float
+    n_items: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,6 +294,9 @@ _LINEAR: Final = {**_HISTORY, "past_decay": 0.5, "future_decay": 0.5, "length_ex
 _REGRESSION: Final = {**_HISTORY, "ridge": 60.0}
 _ANALOGIES: Final = {**_SUCCESSION, "values_weight": 0.2, "likeness_weight": 0.5}
 
+MOST_ITEMS_SQUARED: Final = 50_000
+"""Of so many items all can be compared with all, by dense vectors: of twice as many, each fit takes five minutes."""
+
 PARTS: Final[dict[str, Part]] = {
     Successors.name: Part(Successors.fit, _successors, _SUCCESSION, lambda data: data.ordered),
     LinearItemModel.name: Part(LinearItemModel.fit, _linear, _LINEAR),
@@ -313,10 +318,13 @@ PARTS: Final[dict[str, Part]] = {
         ContentRegression.fit,
         _content,
         {**_REGRESSION, "values_weight": 0.2},
-        lambda data: data.ordered and data.described,
+        lambda data: data.ordered and data.described and data.n_items <= MOST_ITEMS_SQUARED,
     ),
     SpectralRegression.name: Part(
-        SpectralRegression.fit, _spectral, {**_REGRESSION, "factors": 128}, lambda data: data.ordered
+        SpectralRegression.fit,
+        _spectral,
+        {**_REGRESSION, "factors": 128},
+        lambda data: data.ordered and data.n_items <= MOST_ITEMS_SQUARED,
     ),
     OwnFrequency.name: Part(OwnFrequency.fit, _own_frequency, {"half_life": 2.0}, lambda data: data.repeats),
     BuyAgain.name: Part(BuyAgain.fit, _buy_again, {"half_life_days": 60.0}, lambda data: data.dated),
