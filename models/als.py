@@ -140,8 +140,8 @@ class ALS(Scorer):
     def _solved_by_items(self, vectors: FloatArray, confidence: FloatArray) -> FloatArray:
         """Return the solution by the Woodbury identity: with as many unknowns as there are items, not factors."""
         spread = vectors @ self._inverse
-        left = spread @ vectors.T + np.diag(1 / (confidence - 1))
-        return (np.linalg.solve(left, confidence / (confidence - 1)) @ spread).astype(np.float32)
+        left = np.eye(len(vectors)) + (confidence - 1)[:, np.newaxis] * (spread @ vectors.T)
+        return (np.linalg.solve(left, confidence) @ spread).astype(np.float32)
 
     @cached_property
     def _regularized(self) -> NDArray[np.float64]:

@@ -52,3 +52,19 @@ def test_an_item_without_enough_people_has_no_vector_and_is_never_a_candidate(tm
     als = ALS.fit(world, ALSSettings(factors=3), RNG)
     assert world.items.index("never") not in als.candidates(world.interactions.of(0), 100, NOW)
     assert not als.scores(History.empty(), als.items, NOW).any()
+
+
+@pytest.mark.parametrize("factors", [1, 3, 12])
+def test_an_interaction_of_long_ago_tells_next_to_nothing_and_spoils_nothing(factors: int, tmp_path: Path) -> None:
+    # After 50 half-lives what is added to the confidence, 1, is less than what float32 can tell from it.
+    events = [
+        event("ann", "tea", 500.0),
+        event("ann", "milk", 1.0),
+        event("bob", "tea", 1.0),
+        event("bob", "milk", 2.0),
+    ]
+    world = snapshot(tmp_path / "s", events, [])
+    als = ALS.fit(world, ALSSettings(factors=factors, least_users=1, half_life_days=10.0), RNG)
+    scores = als.scores(world.interactions.of(world.users.index("ann")), als.items, NOW)
+    assert np.isfinite(scores).all()
+    assert scores.max() > 0
