@@ -31,7 +31,6 @@ from serving.routes import decisions, events, items, operation, pages, profiles,
 from serving.wire.messages import ProblemAnswer, problem
 
 MAX_BODY_BYTES: Final = 1_000_000
-TOO_LONG: Final = HTTPException(413, f"The body may have {MAX_BODY_BYTES:,} bytes; send it in several requests")
 
 
 @asynccontextmanager
@@ -95,14 +94,19 @@ class ShortBodies:
             message = await receive()
             left -= len(message.get("body", b""))
             if left < 0:
-                raise TOO_LONG
+                raise _too_long()
             return message
 
         if told.isdigit() and int(told) > left:
-            answer = await refused_by_route(Request(scope), TOO_LONG)
+            answer = await refused_by_route(Request(scope), _too_long())
             await answer(scope, receive, send)
         else:
             await self._app(scope, limited, send)
+
+
+def _too_long() -> HTTPException:
+    # A new one each time: an exception that is raised again keeps the frames of all times before, and what they hold.
+    return HTTPException(413, f"The body may have {MAX_BODY_BYTES:,} bytes; send it in several requests")
 
 
 app.mount("/static_content", StaticFiles(directory=str(distribution("bentoml").locate_file(pages.STATIC_CONTENT))))
