@@ -141,14 +141,16 @@ def delete_rankings(layout: Layout, before: datetime) -> int:
         return 0
     with closing(sqlite3.connect(layout.rankings, timeout=30, isolation_level=None)) as rankings:
         made = [microseconds(before)]
-        ((last,),) = rankings.execute(f"SELECT max(rowid) FROM {_RANKINGS} WHERE made_at_us < ?", made).fetchall()
+        ends = f"SELECT min(rowid), max(rowid) FROM {_RANKINGS} WHERE made_at_us < ?"
+        first_of_all, last = rankings.execute(ends, made).fetchone()
+        if last is None:
+            return 0
         found = 0
-        for first in range(0, (last or -1) + 1, ROWS_AT_ONCE):
+        for first in range(first_of_all, last + 1, ROWS_AT_ONCE):
             rows = [first, first + ROWS_AT_ONCE - 1, *made]
             delete = f"DELETE FROM {_RANKINGS} WHERE rowid BETWEEN ? AND ? AND made_at_us < ?"
             found += rankings.execute(delete, rows).rowcount
-        if found:
-            _delete_histories(rankings)
+        _delete_histories(rankings)
     return found
 
 
