@@ -14,11 +14,11 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from features.compiled import DOUBLE, FLOATS, INTS, LONG, LONGS
 from features.hash_table import empty_slots, slot_of
-from features.interactions import History, IntArray
+from features.interactions import DAY_S, History, IntArray
 from features.settings import Settings
 from features.snapshot import Snapshot
 from models.lookup import PLACES, Found, Lookup, best_rows
-from models.scorer import DAY_S, Reason, best_first, event_weights, interaction_weights
+from models.scorer import Reason, best_first, event_weights, interaction_weights
 
 
 class SimilarHistoriesSettings(Settings):

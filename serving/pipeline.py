@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from features.errors import NotFound
 from features.events import PURCHASE
-from features.interactions import History, IntArray
+from features.interactions import DAY_S, History, IntArray
 from models.bundle import Bundle
-from models.scorer import DAY_S, Reason, Scorer
+from models.scorer import Reason, Scorer
 from serving.boosters import Booster, booster_of
 from serving.filters import Expressions, Filter, Rules, done, listed, priced
 from serving.live_catalog import LiveCatalog

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.events import PURCHASE, STANDARD_EVENT_TYPES
-from features.interactions import History, IntArray
+from features.interactions import DAY_S, History, IntArray
 from models.affinity import Affinity, Taste
 from models.bundle import Bundle
 from models.newcomers import Newcomers
 from models.popularity import Popularity
-from models.scorer import DAY_S, Reason, Scorer
+from models.scorer import Reason, Scorer
 from serving.item_values import ItemValues
 from serving.later_items import LaterItems
 from serving.live_catalog import LiveCatalog

@@ -19,7 +19,7 @@ from rich.progress import Progress
 
 from evaluation import ranking_metrics
 from evaluation.ranking_metrics import NO_ITEM, Judged
-from features.interactions import Interactions
+from features.interactions import DAY_S, Interactions
 from features.layout import Layout
 from features.settings import Settings
 from features.snapshot import Snapshot
@@ -28,7 +28,6 @@ from models.blend import Blend, BlendSettings
 from models.bundle import Bundle
 from models.distilled import Distilled, DistilledSettings
 from models.merged import Merged, MergedSettings
-from models.scorer import DAY_S
 from models.weighted_sum import WeightedSum, WeightedSumSettings
 from serving.pipeline import Pipeline
 from serving.query import Query

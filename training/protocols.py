@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from features.errors import InvalidInput
 from features.events import PURCHASE
-from features.interactions import Interactions
+from features.interactions import DAY_S, Interactions
 from features.snapshot import Snapshot
-from models.scorer import DAY_S
 from training.datasets import Dataset, Protocol, Questions, of_users, relevance
 
 FOLDS: Final = 6
