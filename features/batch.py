@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, BinaryIO
 
 import polars as pl
 
@@ -40,3 +41,8 @@ class Batch:
             for name, column in self.columns.items()
         }
         return [{name: part[i] for name, part in parts.items() if part[i] is not None} for i in range(len(places))]
+
+
+def start_of_text(file: BinaryIO) -> int:
+    """Return where the text in ``file``, read from its beginning, begins: behind the mark of UTF-8, if there is one."""
+    return len(codecs.BOM_UTF8) if file.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8 else 0

@@ -13,7 +13,7 @@ import polars as pl
 import pyarrow as pa
 from pyarrow.csv import ConvertOptions, ParseOptions, ReadOptions, read_csv
 
-from features.batch import Batch
+from features.batch import Batch, start_of_text
 from features.errors import InvalidInput
 from features.fields import Given
 from features.rejects import NOT_UTF8, Reject
@@ -32,7 +32,7 @@ def names_in(path: Path, delimiter: str) -> tuple[str, ...]:
         InvalidInput: it is not text.
     """
     with path.open("rb") as file:
-        records, _ = _records(file, _start(file), 1, delimiter)
+        records, _ = _records(file, start_of_text(file), 1, delimiter)
     names = records[0] if records else []
     if isinstance(names, str) or not _is_text(names):
         raise InvalidInput(f"{path}: the first line, which must name the columns, is not UTF-8 text.")
@@ -43,7 +43,7 @@ def batches_in(path: Path, names: Sequence[str], delimiter: str, wanted: Sequenc
     """Return the records that follow on the names, in the columns ``wanted`` (None for all)."""
     size, row = path.stat().st_size, 1
     with path.open("rb") as file:
-        _, place = _records(file, _start(file), 1, delimiter)
+        _, place = _records(file, start_of_text(file), 1, delimiter)
         while block := _block(file, place):
             rejects: list[Reject] = []
             whole = block.endswith(b"\n") or place + len(block) == size
@@ -66,10 +66,6 @@ def batches_in(path: Path, names: Sequence[str], delimiter: str, wanted: Sequenc
                 name: frame[name].replace("", None) for name in (names if wanted is None else wanted)
             }
             yield Batch(rows, columns, place / size, rejects)
-
-
-def _start(file: BinaryIO) -> int:
-    return len(codecs.BOM_UTF8) if file.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8 else 0
 
 
 def _block(file: BinaryIO, place: int) -> bytes:

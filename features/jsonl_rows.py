@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import gc
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +16,7 @@ import polars as pl
 import pyarrow as pa
 from pyarrow.json import ParseOptions, ReadOptions, read_json
 
-from features.batch import Batch
+from features.batch import Batch, start_of_text
 from features.fields import Given
 from features.rejects import NOT_UTF8, Reject
 
@@ -67,7 +66,7 @@ def batches_in(path: Path, wanted: Sequence[str] | None, strict: bool) -> Iterat
 
 
 def _lines(file: BinaryIO) -> BinaryIO:
-    file.seek(len(codecs.BOM_UTF8) if file.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8 else 0)
+    file.seek(start_of_text(file))
     return file
 
 
