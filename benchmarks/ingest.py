@@ -29,7 +29,9 @@ from numpy.random import Generator
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.figures import Json, save
 from benchmarks.live_service import Connection, running
+from features.command_line import run_alone
 from features.event_log import EventLog
 from features.layout import Layout
 
@@ -136,7 +138,7 @@ def main(
     seconds: Annotated[float, typer.Option(help="How long to send over HTTP, for each number of workers.")] = 30,
     rows: Annotated[int, typer.Option(help="Events in each file.")] = 1_000_000,
     quick: Annotated[bool, typer.Option(help="Send for 4 seconds, and import 100,000 events.")] = False,
-    out: Annotated[Path | None, typer.Option("--json", help="File for the figures.")] = None,
+    out: Json = None,
 ) -> None:
     """Measure how fast events come in."""
     seconds, rows = (4, 100_000) if quick else (seconds, rows)
@@ -165,9 +167,8 @@ def main(
             write_file(path, rows)
             add(f"file, {kind}", kind, rows, *imported(path, Path(folder) / f"import-{kind}"))
     Console().print(table)
-    if out:
-        out.write_text(json.dumps(figures, indent=2), encoding="utf-8")
+    save(figures, out)
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_alone(main, "benchmarks.ingest")

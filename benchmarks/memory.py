@@ -13,7 +13,6 @@ the time, in which all is used once. The bundle and the libraries are files that
 from __future__ import annotations
 
 import asyncio
-import json
 import tempfile
 import time
 from collections.abc import Iterator
@@ -29,9 +28,11 @@ from numpy.random import Generator
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.figures import Json, save
 from benchmarks.live_service import Connection, LiveService, running
 from benchmarks.serving_world import bundle_of, world
 from features.catalog import Catalog
+from features.command_line import run_alone
 from features.database import open_database, transaction
 from features.event_log import EventLog
 from features.events import Event
@@ -62,7 +63,7 @@ def main(
     rate: Annotated[float | None, typer.Option(help="Visitors/s; as many as are answered where not given.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="20,000 profiles, 5,000 items, 15 seconds.")] = False,
     folder: Annotated[Path | None, typer.Option(help="Where to work; 2 GB for the full size.")] = None,
-    out: Annotated[Path | None, typer.Option("--json", help="File for the figures.")] = None,
+    out: Json = None,
 ) -> None:
     """Measure the memory of profiles."""
     if quick:
@@ -94,8 +95,7 @@ def main(
     for key, value in figures.items():
         table.add_row(key, f"{value:,.1f}", targets.get(key, ""))
     console.print(table)
-    if out:
-        out.write_text(json.dumps(figures, indent=2), encoding="utf-8")
+    save(figures, out)
 
 
 def publish(layout: Layout, items: int, rng: Generator) -> None:
@@ -217,4 +217,4 @@ def table_bytes(log: EventLog, table: str) -> int:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_alone(main, "benchmarks.memory")

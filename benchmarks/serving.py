@@ -29,9 +29,11 @@ from numpy.random import Generator
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.figures import Json, save
 from benchmarks.live_service import LiveService, running
 from benchmarks.serving_rivals import saved
 from benchmarks.serving_world import World, bundle_of, world
+from features.command_line import run_alone
 from features.database import open_database, transaction
 from features.identity import IdentitySettings
 from features.layout import Layout, point
@@ -105,7 +107,7 @@ def main(
     rounds: Annotated[int, typer.Option(min=1, help="How often each is measured.")] = 5,
     seconds: Annotated[float, typer.Option(help="How long each time.")] = 4,
     var: Annotated[Path | None, typer.Option(help="Folder in which the shops stay.")] = None,
-    out: Annotated[Path | None, typer.Option("--json", help="File for the figures.")] = None,
+    out: Json = None,
 ) -> None:
     """Measure, and print a table."""
     items, users = (5_000, 10_000) if quick else (100_000, 200_000)
@@ -194,9 +196,8 @@ def main(
         f" ten times the items take {figures['million_ratio']:.2f} times as long. At half load"
         f" ({calm['rps']:,.0f}/s): p50 {calm['p50_ms']:.1f} ms, p99 {calm['p99_ms']:.1f} ms."
     )
-    if out:
-        out.write_text(json.dumps(figures, indent=2), encoding="utf-8")
+    save(figures, out)
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_alone(main, "benchmarks.serving")
