@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -53,6 +53,20 @@ class BlendSettings(Settings):
     """How strongly the values of leaves are drawn towards 0."""
     threads: PositiveInt = 1
     """How many threads grow the trees."""
+
+    def require_parts(self, names: Collection[str]) -> None:
+        """Check that each of the parts ``names``, and nothing else, has a count of candidates, one of them above 0.
+
+        Raises:
+            ValueError: that is not so; for the validators of who has the parts.
+        """
+        if self.candidates.keys() != set(names):
+            raise ValueError(
+                f"blend.candidates names {', '.join(self.candidates) or 'nothing'}; a count is due for each of "
+                f"{', '.join(names)}, 0 for one that proposes nothing"
+            )
+        if not any(self.candidates.values()):
+            raise ValueError("no part proposes anything; give one of blend.candidates a count above 0")
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ import tempfile
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.random import Generator
-from pydantic import Field, PositiveFloat, PositiveInt, field_validator
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from features.errors import AttuneError
 from features.settings import Settings
@@ -55,6 +55,13 @@ class ComposedSettings(Settings):
             return {name: part_settings(name, given).model_dump(mode="json") for name, given in parts.items()}
         except AttuneError as error:
             raise ValueError(str(error)) from None
+
+    @model_validator(mode="after")
+    def _blends_its_parts(self) -> Self:
+        self.blend.require_parts(self.parts)
+        if self.distilled is not None and (others := self.distilled.candidates.keys() - self.parts.keys()):
+            raise ValueError(f"distilled.candidates names {min(others)}, which is none of {', '.join(self.parts)}")
+        return self
 
 
 def part_settings(name: str, given: Mapping[str, Any]) -> Settings:

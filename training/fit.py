@@ -66,13 +66,7 @@ class BlendedSettings(Settings):
     @field_validator("blend")
     @classmethod
     def _blends_its_parts(cls, blend: BlendSettings) -> BlendSettings:
-        if blend.candidates.keys() != BlendSettings().candidates.keys():
-            raise ValueError(
-                f"blend.candidates names {', '.join(blend.candidates)}; a count is due for each of "
-                f"{', '.join(BlendSettings().candidates)}, 0 for one that proposes nothing"
-            )
-        if not any(blend.candidates.values()):
-            raise ValueError("no part proposes anything; give one of blend.candidates a count above 0")
+        blend.require_parts(BlendSettings().candidates)
         return blend
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from features.layout import Layout
 from features.snapshot import Snapshot
 from models.blend import BlendSettings
 from tests.worlds import NOW, event, shop_of_habits, snapshot
+from training.composed import ComposedSettings
 from training.fit import MODELS, BlendedSettings, _periods
 
 
@@ -41,6 +43,25 @@ def test_there_are_fewer_periods_where_little_is_known_before(tmp_path: Path) ->
 def test_counts_of_candidates_that_do_not_fit_the_parts_are_refused(candidates: dict[str, int], message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         BlendedSettings.of({"blend": {"candidates": candidates}}, "blend.toml")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            {"parts": {"popularity": {}, "als": {}}},
+            r"blend\.candidates names .*; a count is due for each of popularity, als",
+        ),
+        (
+            {"blend": {"candidates": {"buy-again": 9}}},
+            "names buy-again; a count is due for each of buy-again, item-to-item",
+        ),
+        ({"distilled": {"candidates": {"als": 9}}}, r"distilled\.candidates names als, which is none of buy-again"),
+    ],
+)
+def test_a_composed_blend_counts_its_parts_and_no_others(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        ComposedSettings.of(given, "composed.toml")
 
 
 def test_a_blend_of_one_period_differs_from_one_of_three(tmp_path: Path) -> None:
