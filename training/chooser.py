@@ -21,7 +21,12 @@ from models.als import ALS, ALSSettings
 from models.analogies import Analogies, AnalogiesSettings
 from models.blend import BlendSettings
 from models.buy_again import BuyAgain, BuyAgainSettings
+from models.content_regression import (
+    ContentRegression,
+    ContentRegressionSettings,
+)
 from models.demand import Demand, DemandSettings
+from models.embeddings import Embeddings, EmbeddingsSettings
 from models.history_shape import HistoryShape, HistoryShapeSettings
 from models.item_to_item import ItemToItem, ItemToItemSettings
 from models.linear_item_model import LinearItemModel, LinearItemModelSettings
@@ -29,15 +34,9 @@ from models.own_frequency import OwnFrequency, OwnFrequencySettings
 from models.popularity import Popularity, PopularitySettings
 from models.scorer import Scorer
 from models.similar_histories import SimilarHistories, SimilarHistoriesSettings
-from models.successors import SuccessionSettings, Successors, SuccessorsSettings
+from models.successors import Successors, SuccessorsSettings
 from models.titles import Titles, TitlesSettings
 from models.values import Values, ValuesSettings
-from models.vector_regression import (
-    ContentRegression,
-    ContentRegressionSettings,
-    SpectralRegression,
-    SpectralRegressionSettings,
-)
 from models.walks import Walks, WalksSettings
 from training.datasets import Questions
 from training.studies import Studies
@@ -233,11 +232,12 @@ def _content(trial: BaseTrial, data: Data) -> Settings:
     )
 
 
-def _spectral(trial: BaseTrial, data: Data) -> Settings:
-    return SpectralRegressionSettings(
-        **_regression(trial, data),
-        graph=SuccessionSettings(repeats=data.repeats, pair_half_life_days=10 * data.span_days),
-        factors=trial.suggest_int("factors", 64, 256, log=True),
+def _embeddings(trial: BaseTrial, data: Data) -> Settings:
+    return EmbeddingsSettings(
+        repeats=data.repeats,
+        temperature=trial.suggest_float("temperature", 0.05, 0.2, log=True),
+        epochs=trial.suggest_int("epochs", 4, 12),
+        half_life_days=data.span_days * trial.suggest_float("half_life_spans", 0.1, 10.0, log=True),
     )
 
 
@@ -320,11 +320,11 @@ PARTS: Final[dict[str, Part]] = {
         {**_REGRESSION, "values_weight": 0.2},
         lambda data: data.ordered and data.described and data.n_items <= MOST_ITEMS_SQUARED,
     ),
-    SpectralRegression.name: Part(
-        SpectralRegression.fit,
-        _spectral,
-        {**_REGRESSION, "factors": 128},
-        lambda data: data.ordered and data.n_items <= MOST_ITEMS_SQUARED,
+    Embeddings.name: Part(
+        Embeddings.fit,
+        _embeddings,
+        {"temperature": 0.07, "epochs": 5, "half_life_spans": 0.25},
+        lambda data: data.ordered,
     ),
     OwnFrequency.name: Part(OwnFrequency.fit, _own_frequency, {"half_life": 2.0}, lambda data: data.repeats),
     BuyAgain.name: Part(BuyAgain.fit, _buy_again, {"half_life_days": 60.0}, lambda data: data.dated),

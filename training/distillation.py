@@ -15,7 +15,7 @@ from models.distilled import Distilled, DistilledSettings
 from models.history_shape import HistoryShape
 from models.popularity import Popularity
 from models.scorer import Features, Scorer
-from models.weighted_sum import WeightedSum
+from models.weighted_sum import WeightedSum, is_single
 from training.lessons import Lessons
 
 KEEPS: Final = 0.97
@@ -92,7 +92,9 @@ def distilled(
     best: Distillation | None = None
 
     def tried(some: Sequence[str], size: DistilledSettings) -> Distillation:
-        counts = dict.fromkeys(at_hand, 0) | dict.fromkeys(some, MORE_CANDIDATES) | {some[0]: CANDIDATES}
+        # What looks at items one by one says something of what others propose; to propose, it would look at all.
+        proposed = {name: 0 if is_single(parts[name]) else MORE_CANDIDATES for name in some}
+        counts = dict.fromkeys(at_hand, 0) | proposed | {some[0]: CANDIDATES}
         blend = refitted(parts, few, size.model_copy(update={"candidates": counts}), rng)
         value, took_ms = answered(blend)
         return Distillation(blend, value, value / full if full else 1.0, took_ms)

@@ -13,7 +13,9 @@ from features.interactions import History
 from features.snapshot import Snapshot
 from models.analogies import Analogies
 from models.bundle import settings_class
+from models.content_regression import ContentRegression
 from models.demand import Demand
+from models.embeddings import Embeddings
 from models.history_shape import HistoryShape
 from models.linear_item_model import LinearItemModel
 from models.merged import Merged, MergedSettings
@@ -23,7 +25,6 @@ from models.similar_histories import SimilarHistories
 from models.successors import Successors
 from models.titles import Titles
 from models.values import Values
-from models.vector_regression import ContentRegression, SpectralRegression
 from models.walks import Walks
 from models.weighted_sum import WeightedSum, WeightedSumSettings
 from tests.worlds import NOW, event, item, snapshot
@@ -40,7 +41,7 @@ PARTS: tuple[
         | Values
         | Analogies
         | ContentRegression
-        | SpectralRegression
+        | Embeddings
         | Newcomers
     ],
     ...,
@@ -53,7 +54,7 @@ PARTS: tuple[
     Values,
     Analogies,
     ContentRegression,
-    SpectralRegression,
+    Embeddings,
     Newcomers,
 )
 """Scorers that are fitted as parts of a blend alone."""

@@ -1,4 +1,4 @@
-"""Linear regression from vectors of the items of the past to the items of the future."""
+"""Linear regression from what the items of the past are like to the items of the future."""
 
 from __future__ import annotations
 
@@ -14,24 +14,19 @@ from scipy import sparse
 from features.snapshot import Snapshot
 from models.content import ContentSettings, content_vectors
 from models.linear_item_model import LinearItemModelSettings, moments
-from models.neighbours import NeighbourScorer, divided, strongest_products, without_diagonal
-from models.successors import SuccessionSettings, succession, sums
+from models.neighbours import NeighbourScorer, strongest_products, without_diagonal
 
 Vectors = NDArray[np.float32]
 """What items are like: shape (items, numbers), each row of length 1 or 0."""
 
 
-class VectorRegressionSettings(LinearItemModelSettings):
-    """How the regression is set up."""
+class ContentRegressionSettings(LinearItemModelSettings, ContentSettings):
+    """How an item is described, and how the regression is set up."""
 
     factors: PositiveInt = 200
     """How many numbers tell what an item is like, at most."""
     ridge: PositiveFloat = 60.0
     """How strongly coefficients are drawn towards 0."""
-
-
-class ContentRegressionSettings(VectorRegressionSettings, ContentSettings):
-    """How an item is described, and how the regression is set up."""
 
 
 @dataclass(frozen=True)
@@ -59,34 +54,7 @@ class ContentRegression(NeighbourScorer):
         return cls.of_ties(ties_between(vectors, snapshot, config), snapshot, config)
 
 
-class SpectralRegressionSettings(VectorRegressionSettings):
-    """How the graph of items is made, and how the regression is set up."""
-
-    graph: SuccessionSettings = SuccessionSettings()
-    """How it is counted what came after what."""
-
-
-@dataclass(frozen=True)
-class SpectralRegression(NeighbourScorer):
-    """Scores an item by what followed items that were chosen in the company of the same others as the history's.
-
-    The vectors are the eigenvectors, of the eigenvalues farthest from 0, of the graph of what came after or before
-    what, each tie divided by the roots of the sums of its two items; for the regression see ``ties_between``.
-    """
-
-    name: ClassVar[str] = "spectral"
-    reason_kind: ClassVar[str] = "next"
-
-    config: SpectralRegressionSettings
-
-    @classmethod
-    def fit(cls, snapshot: Snapshot, config: SpectralRegressionSettings, rng: Generator) -> Self:
-        """Return what follows the items of ``snapshot``."""
-        vectors = _spectral(succession(snapshot, config.graph), config.factors, rng)
-        return cls.of_ties(ties_between(vectors, snapshot, config), snapshot, config)
-
-
-def ties_between(vectors: Vectors, snapshot: Snapshot, config: VectorRegressionSettings) -> sparse.csr_matrix:
+def ties_between(vectors: Vectors, snapshot: Snapshot, config: ContentRegressionSettings) -> sparse.csr_matrix:
     """Return how strongly each item speaks for each that it speaks for most; shape (items, items).
 
     With the pasts ``P`` and the futures ``F`` of ``LinearItemModel``, and the vectors ``Z``, that is ``Z B`` for the
@@ -109,20 +77,6 @@ def _described(vectors: sparse.csr_matrix, n: int, rng: Generator) -> Vectors:
 
     reduced = TruncatedSVD(n, n_iter=3, random_state=int(rng.integers(2**31))).fit_transform(vectors)
     return _of_length_1(reduced)
-
-
-def _spectral(after: sparse.csr_matrix, n: int, rng: Generator) -> Vectors:
-    graph = (after + after.T).tocsr()
-    n = min(n, graph.shape[0] - 1)
-    if n < 1 or not graph.nnz:
-        return np.zeros((graph.shape[0], 1), np.float32)
-    from sklearn.utils.extmath import randomized_svd  # here: what answers needs none of it, and it is large
-
-    root = np.sqrt(sums(graph)[0])
-    ties = divided(graph, root, root).astype(np.float32)
-    # Random projections, for to iterate until vectors are exact takes minutes, and these do as well.
-    left, singular, _ = randomized_svd(ties, n, n_iter=4, random_state=int(rng.integers(2**31)))
-    return _of_length_1(left * np.sqrt(singular))
 
 
 def _of_length_1(vectors: NDArray[Any]) -> Vectors:

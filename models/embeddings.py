@@ -1,0 +1,150 @@
+"""What tends to come next, by vectors of items that are learned for nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import ClassVar, Final, Self
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+from pydantic import PositiveFloat, PositiveInt
+
+from features.interactions import DAY_S, History, IntArray
+from features.snapshot import Snapshot
+from models.sampled_softmax import Examples, SampledSoftmaxSettings, learned
+from models.scorer import Features, Reason, Scorer, Scores, best_first, event_weights, interaction_weights, of_latest
+
+FloatArray = NDArray[np.float32]
+REASONS: Final = ("Tends to follow what you chose lately.", "Tends to follow {0}.", "Tends to follow {0} and {1}.")
+"""Said where no item of the history alone speaks for the item, where one does, and where two do."""
+
+
+class EmbeddingsSettings(SampledSoftmaxSettings):
+    """How vectors are learned, and from what."""
+
+    half_life_days: PositiveFloat = 3650.0
+    """Age at which what somebody chose is half as much worth learning from."""
+    examples: PositiveInt = 1_000_000
+    """From so many interactions it is learned, at most, the latest."""
+    repeats: bool = True
+    """Whether it is learned that an item comes again."""
+
+
+@dataclass(frozen=True)
+class Embeddings(Scorer):
+    """Scores an item by how near its vector is to that of the history, as it is learned by ``sampled_softmax``.
+
+    The score is ``exp((cosine - 1) / temperature)``: 1 for the best there could be, and proportional to how likely the
+    item is to come next.
+
+    Attributes:
+        event_weights: float32, shape (event types,).
+        vectors: float32, shape (items, factors); 0 where an item is not known.
+        steps: float32, shape (recent_interactions, factors); what the interactions count, the last one first.
+        turn: float32, shape (factors, factors); what the sum over the interactions is multiplied with.
+    """
+
+    name: ClassVar[str] = "embeddings"
+    feature_names: ClassVar[tuple[str, ...]] = ("score", "last", "previous")
+
+    config: EmbeddingsSettings
+    event_weights: FloatArray
+    vectors: FloatArray
+    steps: FloatArray
+    turn: FloatArray
+
+    @classmethod
+    def fit(cls, snapshot: Snapshot, config: EmbeddingsSettings, rng: Generator) -> Self:
+        """Return the vectors with which the histories in ``snapshot`` tell best what came next in them."""
+        weights, examples = event_weights(snapshot), _examples(snapshot, config)
+        vectors, steps, turn = learned(examples, len(snapshot.items), config, rng)
+        known = np.zeros(len(vectors), np.bool_)
+        known[examples.items] = len(examples.at) > 0
+        return cls(config, weights, np.where(known[:, np.newaxis], vectors, np.float32(0)), steps, turn)
+
+    def scores(self, history: History, items: IntArray, now: datetime) -> Scores:
+        """Return how likely each of ``items`` is to come next, as a share; 0 for what is not known."""
+        return self._likely(self._cosines(self._of(history, now), items), items)
+
+    def features(self, history: History, items: IntArray, now: datetime) -> Features:
+        """Return the score, and the cosines with the last item of the history and with the one before it."""
+        columns = np.full((len(items), len(self.feature_names)), np.nan, np.float32)
+        columns[:, 0] = self.scores(history, items, now)
+        for column, item in enumerate(self._recent(history, now)[0][:2].tolist(), 1):
+            columns[:, column] = self._cosines(self.vectors[item], items)
+        return columns
+
+    def candidates(self, history: History, n: int, now: datetime) -> IntArray:
+        """Return the ``n`` items that are the likeliest to come next."""
+        every = np.arange(len(self.vectors), dtype=np.int32)
+        told = self._of(history, now)
+        return best_first(every, self._likely(_unit(self.vectors @ told, self._lengths * _length(told)), every), n)
+
+    def reason(self, history: History, item: int, now: datetime) -> Reason | None:
+        """Return the one or two items of the history whose vectors, as they count, point most to that of ``item``."""
+        if self.scores(history, np.array([item], np.int32), now)[0] <= 0:
+            return None
+        mine, weight = self._recent(history, now)
+        pull = (weight[:, np.newaxis] * self.steps[: len(mine)] * self.vectors[mine]) @ (self.turn @ self.vectors[item])
+        items, at = np.unique(mine, return_inverse=True)
+        because = tuple(best_first(items, np.bincount(at, pull, len(items)).astype(np.float32), 2).tolist())
+        return Reason("next", REASONS[len(because)], because)
+
+    def _recent(self, history: History, now: datetime) -> tuple[IntArray, FloatArray]:
+        """Return the items of the interactions that count, the last one first, and what each weighs."""
+        weight = interaction_weights(history, self.event_weights, np.inf, now)
+        counts = np.flatnonzero(weight > 0)[::-1][: len(self.steps)]
+        return history.item[counts], weight[counts]
+
+    def _of(self, history: History, now: datetime) -> FloatArray:
+        return of_latest(self, history, now, lambda: self._told(history, now))
+
+    def _told(self, history: History, now: datetime) -> FloatArray:
+        items, weight = self._recent(history, now)
+        told: FloatArray = np.einsum("k,kf,kf->f", weight, self.steps[: len(items)], self.vectors[items])
+        return told @ self.turn
+
+    def _cosines(self, vector: FloatArray, items: IntArray) -> FloatArray:
+        return _unit(self.vectors[items] @ vector, self._lengths[items] * _length(vector))
+
+    def _likely(self, cosines: FloatArray, items: IntArray) -> Scores:
+        likely = np.exp((cosines - 1) / np.float32(self.config.temperature))
+        return np.where((self._lengths[items] > 0) & (cosines != 0), likely, np.float32(0))
+
+    @cached_property
+    def _lengths(self) -> FloatArray:
+        found: FloatArray = np.sqrt(np.einsum("ij,ij->i", self.vectors, self.vectors))
+        return found
+
+
+def _length(vector: FloatArray) -> np.float32:
+    return np.float32(np.sqrt(vector @ vector))
+
+
+def _unit(products: FloatArray, lengths: FloatArray) -> FloatArray:
+    """Return the cosines, 0 where a vector is 0."""
+    return np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
+
+
+def _examples(snapshot: Snapshot, config: EmbeddingsSettings) -> Examples:
+    """Return what the histories of ``snapshot`` teach: each interaction with an item but the first of its history."""
+    manifest, interactions = snapshot.manifest, snapshot.interactions
+    weight = interaction_weights(interactions.all, event_weights(snapshot), np.inf, manifest.as_of)
+    counts = weight > 0
+    user, rows, weight = interactions.users()[counts], interactions.all[counts], weight[counts]
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(user, minlength=interactions.n_users))]).astype(np.int64)
+    first = indptr[user]
+    told = np.arange(len(user)) > first
+    if not config.repeats:
+        again = np.ones(len(user), np.bool_)
+        again[np.unique(user.astype(np.int64) * len(snapshot.items) + rows.item, return_index=True)[1]] = False
+        told &= ~again
+    at = np.flatnonzero(told)
+    at = np.sort(at[np.argsort(-rows.timestamp_s[at], kind="stable")[: config.examples]])
+    age_days = (manifest.as_of.timestamp() - rows.timestamp_s[at]) / DAY_S
+    worth = weight[at] * 0.5 ** (age_days / config.half_life_days)
+    worth /= max(float(worth.mean()), np.finfo(np.float64).tiny) if len(worth) else 1.0
+    return Examples(np.ascontiguousarray(rows.item), weight, at.astype(np.int64), first[at], worth.astype(np.float32))
