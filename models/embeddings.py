@@ -8,10 +8,12 @@ from functools import cached_property
 from typing import ClassVar, Final, Self
 
 import numpy as np
+from numba import njit
 from numpy.random import Generator
 from numpy.typing import NDArray
 from pydantic import PositiveFloat, PositiveInt
 
+from features.compiled import FLOAT_ROWS, FLOATS, INTS
 from features.interactions import DAY_S, History, IntArray
 from features.snapshot import Snapshot
 from models.sampled_softmax import Examples, SampledSoftmaxSettings, learned
@@ -67,21 +69,20 @@ class Embeddings(Scorer):
 
     def scores(self, history: History, items: IntArray, now: datetime) -> Scores:
         """Return how likely each of ``items`` is to come next, as a share; 0 for what is not known."""
-        return self._likely(self._cosines(self._of(history, now), items), items)
+        return self._likely(self._cosines(self._of(history, now)[np.newaxis], items)[:, 0])
 
     def features(self, history: History, items: IntArray, now: datetime) -> Features:
         """Return the score, and the cosines with the last item of the history and with the one before it."""
+        latest = self._recent(history, now)[0][:2]
         columns = np.full((len(items), len(self.feature_names)), np.nan, np.float32)
-        columns[:, 0] = self.scores(history, items, now)
-        for column, item in enumerate(self._recent(history, now)[0][:2].tolist(), 1):
-            columns[:, column] = self._cosines(self.vectors[item], items)
+        columns[:, : 1 + len(latest)] = self._cosines(np.vstack([self._of(history, now), self.vectors[latest]]), items)
+        columns[:, 0] = self._likely(columns[:, 0])
         return columns
 
     def candidates(self, history: History, n: int, now: datetime) -> IntArray:
         """Return the ``n`` items that are the likeliest to come next."""
         every = np.arange(len(self.vectors), dtype=np.int32)
-        told = self._of(history, now)
-        return best_first(every, self._likely(_unit(self.vectors @ told, self._lengths * _length(told)), every), n)
+        return best_first(every, self.scores(history, every, now), n)
 
     def reason(self, history: History, item: int, now: datetime) -> Reason | None:
         """Return the one or two items of the history whose vectors, as they count, point most to that of ``item``."""
@@ -107,12 +108,14 @@ class Embeddings(Scorer):
         told: FloatArray = np.einsum("k,kf,kf->f", weight, self.steps[: len(items)], self.vectors[items])
         return told @ self.turn
 
-    def _cosines(self, vector: FloatArray, items: IntArray) -> FloatArray:
-        return _unit(self.vectors[items] @ vector, self._lengths[items] * _length(vector))
+    def _cosines(self, vectors: FloatArray, items: IntArray) -> FloatArray:
+        """Return the cosine of each of ``items`` with each of ``vectors``, 0 where one is 0; one row for each item."""
+        found: FloatArray = _cosines(vectors, self.vectors, self._lengths, items)
+        return found
 
-    def _likely(self, cosines: FloatArray, items: IntArray) -> Scores:
+    def _likely(self, cosines: FloatArray) -> Scores:
         likely = np.exp((cosines - 1) / np.float32(self.config.temperature))
-        return np.where((self._lengths[items] > 0) & (cosines != 0), likely, np.float32(0))
+        return np.where(cosines != 0, likely, np.float32(0))
 
     @cached_property
     def _lengths(self) -> FloatArray:
@@ -120,13 +123,20 @@ class Embeddings(Scorer):
         return found
 
 
-def _length(vector: FloatArray) -> np.float32:
-    return np.float32(np.sqrt(vector @ vector))
-
-
-def _unit(products: FloatArray, lengths: FloatArray) -> FloatArray:
-    """Return the cosines, 0 where a vector is 0."""
-    return np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
+@njit((FLOAT_ROWS, FLOAT_ROWS, FLOATS, INTS), cache=True, fastmath=True)
+def _cosines(told, vectors, lengths, items):  # type: ignore[no-untyped-def]
+    found = np.zeros((len(items), len(told)), np.float32)
+    told_lengths = np.empty(len(told), np.float32)
+    for k in range(len(told)):
+        told_lengths[k] = np.sqrt((told[k] * told[k]).sum())
+    for row in range(len(items)):
+        for k in range(len(told)):
+            if lengths[items[row]] > 0 and told_lengths[k] > 0:
+                product = np.float32(0)
+                for f in range(told.shape[1]):
+                    product += told[k, f] * vectors[items[row], f]
+                found[row, k] = product / (lengths[items[row]] * told_lengths[k])
+    return found
 
 
 def _examples(snapshot: Snapshot, config: EmbeddingsSettings) -> Examples:
