@@ -323,7 +323,7 @@ PARTS: Final[dict[str, Part]] = {
     Embeddings.name: Part(
         Embeddings.fit,
         _embeddings,
-        {"temperature": 0.07, "epochs": 5, "half_life_spans": 0.25},
+        {"temperature": 0.09, "epochs": 6, "half_life_spans": 0.5},
         lambda data: data.ordered,
     ),
     OwnFrequency.name: Part(OwnFrequency.fit, _own_frequency, {"half_life": 2.0}, lambda data: data.repeats),
