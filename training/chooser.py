@@ -314,6 +314,14 @@ PARTS: Final[dict[str, Part]] = {
     Titles.name: Part(Titles.fit, _titles, {**_HISTORY, "words": 2, "largest_share": 0.2}, lambda data: data.described),
     Values.name: Part(Values.fit, _values, {**_HISTORY, "largest_share": 0.1}, lambda data: data.described),
     Analogies.name: Part(Analogies.fit, _analogies, _ANALOGIES, lambda data: data.ordered and data.described),
+    OwnFrequency.name: Part(OwnFrequency.fit, _own_frequency, {"half_life": 2.0}, lambda data: data.repeats),
+    BuyAgain.name: Part(BuyAgain.fit, _buy_again, {"half_life_days": 60.0}, lambda data: data.dated),
+    Affinity.name: Part(Affinity.fit, _affinity, {"half_life_days": 60.0}, lambda data: data.dated and data.described),
+    Popularity.name: Part(Popularity.fit, _popularity, {"spans": 0.1}),
+    # Sessions to come are asked for long after what is known: nothing was in demand then.
+    Demand.name: Part(Demand.fit, _demand, {}, lambda data: data.timed and (data.dated or not data.repeats)),
+    HistoryShape.name: Part(HistoryShape.fit, lambda trial, data: HistoryShapeSettings(), {}),
+    # What takes long to fit comes last: to it falls the time that the others leave.
     ContentRegression.name: Part(
         ContentRegression.fit,
         _content,
@@ -326,13 +334,6 @@ PARTS: Final[dict[str, Part]] = {
         {"temperature": 0.09, "epochs": 6, "half_life_spans": 0.5},
         lambda data: data.ordered,
     ),
-    OwnFrequency.name: Part(OwnFrequency.fit, _own_frequency, {"half_life": 2.0}, lambda data: data.repeats),
-    BuyAgain.name: Part(BuyAgain.fit, _buy_again, {"half_life_days": 60.0}, lambda data: data.dated),
-    Affinity.name: Part(Affinity.fit, _affinity, {"half_life_days": 60.0}, lambda data: data.dated and data.described),
-    Popularity.name: Part(Popularity.fit, _popularity, {"spans": 0.1}),
-    # Sessions to come are asked for long after what is known: nothing was in demand then.
-    Demand.name: Part(Demand.fit, _demand, {}, lambda data: data.timed and (data.dated or not data.repeats)),
-    HistoryShape.name: Part(HistoryShape.fit, lambda trial, data: HistoryShapeSettings(), {}),
 }
 """What a blend may be made of, by name."""
 
