@@ -7,6 +7,7 @@ from features.snapshot import Snapshot
 from models.blend import Blend, BlendSettings, column_names
 from models.bundle import Bundle
 from models.distilled import Distilled
+from models.embeddings import Embeddings, EmbeddingsSettings
 from models.popularity import Popularity, PopularitySettings
 from models.successors import Successors, SuccessorsSettings
 from models.titles import Titles, TitlesSettings
@@ -80,6 +81,25 @@ def test_columns_of_some_parts_are_those_that_they_have_by_themselves(bundle: Bu
     assert [names[int(at)] for at in found] == column_names(
         {name: blend.parts[name] for name in (Popularity.name, Titles.name)}
     )
+
+
+def test_what_looks_at_items_one_by_one_proposes_nothing_beside_a_table(snapshot: Snapshot) -> None:
+    rng = np.random.default_rng(0)
+    parts = {
+        Successors.name: Successors.fit(snapshot, SuccessorsSettings(), rng),
+        Embeddings.name: Embeddings.fit(snapshot, EmbeddingsSettings(factors=4, drawn=8), rng),
+    }
+    end_s = int(snapshot.manifest.as_of.timestamp())
+    questions = bought_within(snapshot.interactions, ITEMS, end_s - 20 * 86_400, end_s).questions
+    told = lessons_of(parts, dict.fromkeys(parts, ITEMS), questions, repeats=False).telling()
+
+    def answered(blend: Blend) -> tuple[float, float]:
+        """More parts do better, the table first, and all are in time."""
+        return float(len(blend.parts)) * (Successors.name in blend.parts), 0.1
+
+    small = distilled(parts, told, answered, 10.0, rng)
+
+    assert small.blend.config.candidates == {Successors.name: 60, Embeddings.name: 0}
 
 
 @pytest.mark.parametrize("recipe", ["for_you", "quick"])
