@@ -31,9 +31,12 @@ class SampledSoftmaxSettings(Settings):
 
     factors: PositiveInt = 128
     """Length of a vector."""
-    temperature: PositiveFloat = 0.07
-    """The cosine by which one item must be nearer than another to be about three times as likely."""
-    epochs: PositiveInt = 5
+    temperature: float = Field(default=0.09, ge=0.025)
+    """The cosine by which one item must be nearer than another to be about three times as likely.
+
+    Of a temperature below the least the score of what is farthest would be 0 in float32.
+    """
+    epochs: PositiveInt = 6
     """How often each example is learned from."""
     drawn: PositiveInt = 1024
     """With so many items drawn at random the one that came next is compared, besides those of other examples."""

@@ -61,7 +61,7 @@ def test_the_score_is_the_exponential_of_how_far_the_cosine_is_from_1(world: Sna
 
     found = of_ring.scores(history, items, NOW)
 
-    np.testing.assert_allclose(found[known], np.exp((cosines - 1) / 0.07), rtol=1e-4)
+    np.testing.assert_allclose(found[known], np.exp((cosines - 1) / QUICK.temperature), rtol=1e-4)
     assert [world.items.id(int(one)) for one in items[~known]] == ["never"]
     assert not found[~known].any()
 
