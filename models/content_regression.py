@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.random import Generator
@@ -69,17 +69,12 @@ def ties_between(vectors: Vectors, snapshot: Snapshot, config: ContentRegression
 
 
 def _described(vectors: sparse.csr_matrix, n: int, rng: Generator) -> Vectors:
-    """Return at most ``n`` numbers for each row that tell most of it."""
+    """Return at most ``n`` numbers for each row that tell most of it; a row of 0 stays 0."""
     n = min(n, *(size - 1 for size in vectors.shape))
     if n < 1:
         return np.zeros((vectors.shape[0], 1), np.float32)
     from sklearn.decomposition import TruncatedSVD  # here: what answers needs none of it, and it is large
 
     reduced = TruncatedSVD(n, n_iter=3, random_state=int(rng.integers(2**31))).fit_transform(vectors)
-    return _of_length_1(reduced)
-
-
-def _of_length_1(vectors: NDArray[Any]) -> Vectors:
-    """Return ``vectors``, each divided by its length; 0 stays 0."""
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return (vectors / np.where(length > 0, length, 1)).astype(np.float32)
+    length = np.linalg.norm(reduced, axis=1, keepdims=True)
+    return (reduced / np.where(length > 0, length, 1)).astype(np.float32)

@@ -61,7 +61,8 @@ class Embeddings(Scorer):
     @classmethod
     def fit(cls, snapshot: Snapshot, config: EmbeddingsSettings, rng: Generator) -> Self:
         """Return the vectors with which the histories in ``snapshot`` tell best what came next in them."""
-        weights, examples = event_weights(snapshot), _examples(snapshot, config)
+        weights = event_weights(snapshot)
+        examples = _examples(snapshot, weights, config)
         vectors, steps, turn = learned(examples, len(snapshot.items), config, rng)
         known = np.zeros(len(vectors), np.bool_)
         known[examples.items] = len(examples.at) > 0
@@ -139,10 +140,10 @@ def _cosines(told, vectors, lengths, items):  # type: ignore[no-untyped-def]
     return found
 
 
-def _examples(snapshot: Snapshot, config: EmbeddingsSettings) -> Examples:
+def _examples(snapshot: Snapshot, weights: FloatArray, config: EmbeddingsSettings) -> Examples:
     """Return what the histories of ``snapshot`` teach: each interaction with an item but the first of its history."""
     manifest, interactions = snapshot.manifest, snapshot.interactions
-    weight = interaction_weights(interactions.all, event_weights(snapshot), np.inf, manifest.as_of)
+    weight = interaction_weights(interactions.all, weights, np.inf, manifest.as_of)
     counts = weight > 0
     user, rows, weight = interactions.users()[counts], interactions.all[counts], weight[counts]
     indptr = np.concatenate([[0], np.cumsum(np.bincount(user, minlength=interactions.n_users))]).astype(np.int64)

@@ -95,7 +95,7 @@ def learned(
     # Of an item that is looked at in every other step, each look counts twice.
     looked_at = -np.expm1(-(config.drawn * drawn + BATCH * asked))
     missing = np.log(np.maximum(looked_at, np.finfo(np.float64).tiny)).astype(np.float32)
-    n_steps, step = config.epochs * -(-len(examples.at) // BATCH), 0
+    n_moves, move = config.epochs * -(-len(examples.at) // BATCH), 0
     for _ in range(config.epochs):
         order = rng.permutation(len(examples.at))
         for start in range(0, len(order), BATCH):
@@ -111,16 +111,15 @@ def learned(
             vectors.slope[items] += slope
             turn.slope += told.T @ turned_slope
             told_slope = turned_slope @ turn.value.T
-            _spread(
+            before = _spread(
                 *(vectors.value, steps.value, examples.items, examples.weight, at, first, told_slope),
                 *(vectors.slope, steps.slope),
             )
-            step += 1
-            rate = config.learning_rate * max(1 - step / n_steps, LAST_RATE)
-            before = _before(examples.items, at, first, len(decay))
-            vectors.move(np.union1d(items, before), rate, step)
-            steps.move(every_step, rate, step)
-            turn.move(every_number, rate, step)
+            move += 1
+            rate = config.learning_rate * max(1 - move / n_moves, LAST_RATE)
+            vectors.move(np.union1d(items, before), rate, move)
+            steps.move(every_step, rate, move)
+            turn.move(every_number, rate, move)
     return vectors.value, steps.value, turn.value
 
 
@@ -131,9 +130,9 @@ class _Learned:
         self.value = value
         self.slope, self._mean, self._square = (np.zeros_like(value) for _ in range(3))
 
-    def move(self, rows: NDArray[Any], rate: float, step: int) -> None:
-        """Move ``rows`` in step number ``step``, from 1, and forget their slopes."""
-        _adam(self.value, self.slope, self._mean, self._square, rows.astype(np.int64), np.float32(rate), step)
+    def move(self, rows: NDArray[Any], rate: float, number: int) -> None:
+        """Move ``rows``, for the time ``number``, from 1, and forget their slopes."""
+        _adam(self.value, self.slope, self._mean, self._square, rows.astype(np.int64), np.float32(rate), number)
 
 
 def _slopes(
@@ -188,33 +187,28 @@ def _told(vectors, steps, items, weight, at, first):  # type: ignore[no-untyped-
 
 @njit(cache=True)
 def _spread(vectors, steps, items, weight, at, first, slope, vectors_slope, steps_slope):  # type: ignore[no-untyped-def]
-    """Add to the slopes by ``vectors`` and ``steps`` what the ``slope`` by what ``_told`` returns makes of them."""
+    """Add to the slopes by ``vectors`` and ``steps`` what the ``slope`` by what ``_told`` returns makes of them.
+
+    Return the items whose slopes changed, some of them several times.
+    """
+    changed = np.empty(len(at) * len(steps), np.int32)
+    n = 0
     for row in range(len(at)):
         for k in range(min(len(steps), at[row] - first[row])):
             before = at[row] - 1 - k
-            item = items[before]
+            item = changed[n] = items[before]
+            n += 1
             for f in range(vectors.shape[1]):
                 one = weight[before] * slope[row, f]
                 vectors_slope[item, f] += one * steps[k, f]
                 steps_slope[k, f] += one * vectors[item, f]
-
-
-@njit(cache=True)
-def _before(items, at, first, n_steps):  # type: ignore[no-untyped-def]
-    """Return the items of the interactions that tell of ``at``, some of them several times."""
-    found = np.empty(len(at) * n_steps, np.int32)
-    n = 0
-    for row in range(len(at)):
-        for k in range(min(n_steps, at[row] - first[row])):
-            found[n] = items[at[row] - 1 - k]
-            n += 1
-    return found[:n]
+    return changed[:n]
 
 
 @njit(cache=True, error_model="numpy")
-def _adam(value, slope, mean, square, rows, rate, step):  # type: ignore[no-untyped-def]
-    mean_share = np.float32(1 - 0.9**step)
-    square_share = np.float32(1 - 0.999**step)
+def _adam(value, slope, mean, square, rows, rate, number):  # type: ignore[no-untyped-def]
+    mean_share = np.float32(1 - 0.9**number)
+    square_share = np.float32(1 - 0.999**number)
     for row in rows:
         for f in range(value.shape[1]):
             one = slope[row, f]

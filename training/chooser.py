@@ -21,10 +21,7 @@ from models.als import ALS, ALSSettings
 from models.analogies import Analogies, AnalogiesSettings
 from models.blend import BlendSettings
 from models.buy_again import BuyAgain, BuyAgainSettings
-from models.content_regression import (
-    ContentRegression,
-    ContentRegressionSettings,
-)
+from models.content_regression import ContentRegression, ContentRegressionSettings
 from models.demand import Demand, DemandSettings
 from models.embeddings import Embeddings, EmbeddingsSettings
 from models.history_shape import HistoryShape, HistoryShapeSettings
@@ -217,18 +214,13 @@ def _analogies(trial: BaseTrial, data: Data) -> Settings:
     )
 
 
-def _regression(trial: BaseTrial, data: Data) -> dict[str, Any]:
-    return {
-        **_history(trial, data),
-        "repeats": data.repeats,
-        "past_decay": 0.6,
-        "ridge": trial.suggest_float("ridge", 10.0, 300.0, log=True),
-    }
-
-
 def _content(trial: BaseTrial, data: Data) -> Settings:
     return ContentRegressionSettings(
-        **_regression(trial, data), values_weight=trial.suggest_float("values_weight", 0.0, 1.0)
+        **_history(trial, data),
+        repeats=data.repeats,
+        past_decay=0.6,
+        ridge=trial.suggest_float("ridge", 10.0, 300.0, log=True),
+        values_weight=trial.suggest_float("values_weight", 0.0, 1.0),
     )
 
 
@@ -291,7 +283,6 @@ _SIMILAR_HISTORIES: Final = {
     "popularity_exponent": 0.3,
 }
 _LINEAR: Final = {**_HISTORY, "past_decay": 0.5, "future_decay": 0.5, "length_exponent": 0.2, "ridge": 45.0}
-_REGRESSION: Final = {**_HISTORY, "ridge": 60.0}
 _ANALOGIES: Final = {**_SUCCESSION, "values_weight": 0.2, "likeness_weight": 0.5}
 
 MOST_ITEMS_SQUARED: Final = 50_000
@@ -325,7 +316,7 @@ PARTS: Final[dict[str, Part]] = {
     ContentRegression.name: Part(
         ContentRegression.fit,
         _content,
-        {**_REGRESSION, "values_weight": 0.2},
+        {**_HISTORY, "ridge": 60.0, "values_weight": 0.2},
         lambda data: data.ordered and data.described and data.n_items <= MOST_ITEMS_SQUARED,
     ),
     Embeddings.name: Part(

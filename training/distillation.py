@@ -9,13 +9,15 @@ from typing import Final
 import numpy as np
 from numpy.random import Generator
 
+from models.als import ALS
 from models.blend import Blend
 from models.demand import Demand
 from models.distilled import Distilled, DistilledSettings
+from models.embeddings import Embeddings
 from models.history_shape import HistoryShape
 from models.popularity import Popularity
 from models.scorer import Features, Scorer
-from models.weighted_sum import WeightedSum, is_single
+from models.weighted_sum import WeightedSum
 from training.lessons import Lessons
 
 KEEPS: Final = 0.97
@@ -24,6 +26,8 @@ MOST_MS: Final = 0.4
 """So long an answer may take on the machine that chooses, to take half a millisecond on another."""
 AT_HAND: Final = (Popularity.name, Demand.name, HistoryShape.name)
 """Parts whose columns cost next to nothing: every small blend has them. To propose they would look at all items."""
+LOOKING_AT_ALL: Final = (ALS.name, Embeddings.name)
+"""Parts that would look at all items to propose some: beside another they only tell of what that one proposes."""
 MOST_TABLES: Final = 4
 CANDIDATES: Final = 60
 """So many the part proposes that does best alone."""
@@ -92,9 +96,8 @@ def distilled(
     best: Distillation | None = None
 
     def tried(some: Sequence[str], size: DistilledSettings) -> Distillation:
-        # What looks at items one by one says something of what others propose; to propose, it would look at all.
-        proposed = {name: 0 if is_single(parts[name]) else MORE_CANDIDATES for name in some}
-        counts = dict.fromkeys(at_hand, 0) | proposed | {some[0]: CANDIDATES}
+        more = {name: 0 if name in LOOKING_AT_ALL else MORE_CANDIDATES for name in some}
+        counts = dict.fromkeys(at_hand, 0) | more | {some[0]: CANDIDATES}
         blend = refitted(parts, few, size.model_copy(update={"candidates": counts}), rng)
         value, took_ms = answered(blend)
         return Distillation(blend, value, value / full if full else 1.0, took_ms)

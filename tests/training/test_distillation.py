@@ -83,7 +83,7 @@ def test_columns_of_some_parts_are_those_that_they_have_by_themselves(bundle: Bu
     )
 
 
-def test_what_looks_at_items_one_by_one_proposes_nothing_beside_a_table(snapshot: Snapshot) -> None:
+def test_what_would_look_at_all_items_proposes_nothing_beside_a_table(snapshot: Snapshot) -> None:
     rng = np.random.default_rng(0)
     parts = {
         Successors.name: Successors.fit(snapshot, SuccessorsSettings(), rng),
