@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from features.compiled import BOOLS, BYTES, DOUBLE, DOUBLES, INTS, LONG, LONGS
 from features.errors import InvalidInput
 from features.interactions import History, IntArray
+from serving.admission import is_among, is_set, refusal
 from serving.live_catalog import LiveCatalog
+from serving.query import NO_ITEMS
 
 BoolArray = NDArray[np.bool_]
 Value = float | str | bool | None
@@ -52,6 +54,22 @@ _UNAVAILABLE: Final = (
 )
 
 
+Asked = tuple[
+    BoolArray,
+    BoolArray,
+    BoolArray,
+    NDArray[np.float64],
+    NDArray[np.int64],
+    NDArray[np.int64],
+    float,
+    IntArray,
+    NDArray[np.uint8],
+]
+"""What rules are for ``admitted``: from ``kept`` to ``bits``."""
+NOT_ASKED: Final = np.zeros(0, np.bool_)
+NO_BITS: Final = np.zeros(0, np.uint8)
+
+
 @dataclass(frozen=True, slots=True)
 class Filter:
     """Keeps the items that meet a condition, and says of the others why they do not.
@@ -69,13 +87,32 @@ class Rules:
     """Everything that removes items from one ranking: what the catalog says at its moment, and ``filters``."""
 
     def __init__(self, catalog: LiveCatalog, now: datetime, filters: Sequence[Filter]) -> None:
-        self._catalog = catalog
-        self._now_s = now.timestamp()
+        self._availability = (
+            catalog.in_catalog,
+            catalog.visible,
+            catalog.stock,
+            catalog.published_s,
+            catalog.expires_s,
+            now.timestamp(),
+        )
         self._filters = filters
+
+    def asked(self, items: IntArray) -> Asked:
+        """Return what ``admitted`` asks of ``items``."""
+        every = [rule.keeps for rule in self._filters]
+        without = [keeps.ordered for keeps in every if isinstance(keeps, Without)]
+        bits = next((keeps for keeps in every if isinstance(keeps, Bitmap)), None)
+        others = [keeps(items) for keeps in every if keeps is not bits and not isinstance(keeps, Without)]
+        return (
+            np.logical_and.reduce(others) if others else NOT_ASKED,
+            *self._availability,
+            without[0] if len(without) == 1 else np.sort(np.concatenate([NO_ITEMS, *without])),
+            NO_BITS if bits is None else bits.bits,
+        )
 
     def keeps(self, items: IntArray) -> BoolArray:
         """Return which of ``items`` every rule keeps; same shape."""
-        keeps = self._unavailable(items) == 0
+        keeps = _refusals(items, *self._availability) == 0
         for rule in self._filters:
             keeps &= rule.keeps(items)
         return keeps
@@ -86,7 +123,7 @@ class Rules:
 
     def removed(self, items: IntArray) -> list[tuple[str, IntArray]]:
         """Return each rule's reason with those of ``items`` that it is the first to remove, in their order."""
-        unavailable = self._unavailable(items)
+        unavailable = _refusals(items, *self._availability)
         found = [(reason, items[unavailable == code]) for code, reason in enumerate(_UNAVAILABLE) if code]
         items = items[unavailable == 0]
         for rule in self._filters:
@@ -95,32 +132,16 @@ class Rules:
             items = items[keeps]
         return found
 
-    def _unavailable(self, items: IntArray) -> NDArray[np.uint8]:
-        catalog = self._catalog
-        return _unavailable(
-            items,
-            catalog.in_catalog,
-            catalog.visible,
-            catalog.stock,
-            catalog.published_s,
-            catalog.expires_s,
-            self._now_s,
-        )
-
 
 def listed(reason: str, items: IntArray) -> Filter:
     """Return the filter that removes ``items``."""
-    return _without(reason, np.sort(items))
+    return Filter(reason, Without(np.sort(items)))
 
 
 def done(reason: str, history: History, event_type: int, since_s: float) -> Filter:
     """Return the filter that removes the items of the interactions of a type since a second."""
     columns = history.item, history.event_type, history.timestamp_s
-    return _without(reason, _done(*map(np.ascontiguousarray, columns), event_type, since_s))
-
-
-def _without(reason: str, ordered: IntArray) -> Filter:
-    return Filter(reason, lambda asked: _outside(asked, ordered))
+    return Filter(reason, Without(_done(*map(np.ascontiguousarray, columns), event_type, since_s)))
 
 
 def priced(catalog: LiveCatalog, anchors: IntArray, window: tuple[float, float]) -> Filter | None:
@@ -134,11 +155,28 @@ def priced(catalog: LiveCatalog, anchors: IntArray, window: tuple[float, float])
     return Filter(reason, lambda items: (catalog.price[items] >= low) & (catalog.price[items] <= high))
 
 
-class _Bitmap:
-    """Which items meet an expression, one bit each, as of a version of the catalog."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Without:
+    """Keeps all items but those ``ordered``, which are ascending."""
 
-    def __init__(self, bits: NDArray[np.uint8], version: int, n_items: int) -> None:
-        self.bits, self.version, self.n_items = bits, version, n_items
+    ordered: IntArray
+
+    def __call__(self, items: IntArray) -> BoolArray:
+        """Return which of ``items`` are not among them; same shape."""
+        return _outside(items, self.ordered)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bitmap:
+    """Keeps the items that meet an expression: one bit each, of ``n_items`` as of a version of the catalog."""
+
+    bits: NDArray[np.uint8]
+    version: int
+    n_items: int
+
+    def __call__(self, items: IntArray) -> BoolArray:
+        """Return which of ``items`` meet it; same shape."""
+        return _set_bits(items, self.bits)
 
 
 class Expressions:
@@ -162,7 +200,7 @@ class Expressions:
         self._single = [pl.col(name).list.first() for name in single]
         self._lists = [pl.col(name).alias(_list_of(name)) for name in single]
         self._any = re.compile(rf"\bANY\s*\(\s*({'|'.join(map(re.escape, single)) or '(?!)'})\s*\)", re.IGNORECASE)
-        self._bitmaps: OrderedDict[str, _Bitmap | None] = OrderedDict()
+        self._bitmaps: OrderedDict[str, Bitmap | None] = OrderedDict()
 
     def prepare(self, expression: str) -> None:
         """Make ``expression`` ready to be asked.
@@ -184,13 +222,12 @@ class Expressions:
         asked = filled(expression, values)
         if asked == expression:
             if expression in self._bitmaps:
-                bits = self._bitmap(expression).bits
-                return lambda items: _set_bits(items, bits)
+                return self._bitmap(expression)
             self._remember(expression, None)
         self._meets(asked, np.zeros(0, np.int32))
         return lambda items: self._meets(asked, items)
 
-    def _bitmap(self, expression: str) -> _Bitmap:
+    def _bitmap(self, expression: str) -> Bitmap:
         catalog, bitmap = self._catalog, self._bitmaps.get(expression)
         n_items = len(catalog.in_catalog)
         if bitmap is None or bitmap.version != catalog.version or bitmap.n_items != n_items:
@@ -202,11 +239,11 @@ class Expressions:
                 bits = np.zeros((n_items + 7) // 8, np.uint8)
                 bits[: len(bitmap.bits)] = bitmap.bits
                 _change_bits(changed, self._meets(expression, changed), bits)
-            bitmap = _Bitmap(bits, version, n_items)
+            bitmap = Bitmap(bits, version, n_items)
         self._remember(expression, bitmap)
         return bitmap
 
-    def _remember(self, expression: str, bitmap: _Bitmap | None) -> None:
+    def _remember(self, expression: str, bitmap: Bitmap | None) -> None:
         self._bitmaps[expression] = bitmap
         self._bitmaps.move_to_end(expression)
         if len(self._bitmaps) > BITMAPS_KEPT:
@@ -279,21 +316,10 @@ def _refuse_foreign_calls(expression: str) -> None:
 
 
 @njit((INTS, BOOLS, BOOLS, DOUBLES, LONGS, LONGS, DOUBLE), cache=True)
-def _unavailable(items, in_catalog, visible, stock, published_s, expires_s, now_s):  # type: ignore[no-untyped-def]
-    """Return the place in ``_UNAVAILABLE`` of the first reason why each item cannot be shown, 0 where it can."""
-    codes = np.zeros(len(items), np.uint8)
+def _refusals(items, in_catalog, visible, stock, published_s, expires_s, now_s):  # type: ignore[no-untyped-def]
+    codes = np.empty(len(items), np.uint8)
     for k in range(len(items)):
-        item = items[k]
-        if not in_catalog[item]:
-            codes[k] = 1
-        elif not visible[item]:
-            codes[k] = 2
-        elif stock[item] <= 0:
-            codes[k] = 3
-        elif published_s[item] > now_s:
-            codes[k] = 4
-        elif expires_s[item] <= now_s:
-            codes[k] = 5
+        codes[k] = refusal(items[k], in_catalog, visible, stock, published_s, expires_s, now_s)
     return codes
 
 
@@ -311,19 +337,17 @@ def _done(item, event_type, timestamp_s, asked_type, since_s):  # type: ignore[n
 
 @njit((INTS, INTS), cache=True)
 def _outside(items, ordered):  # type: ignore[no-untyped-def]
-    """Return which of ``items`` are not among those ``ordered``."""
-    outside = np.ones(len(items), np.bool_)
+    outside = np.empty(len(items), np.bool_)
     for k in range(len(items)):
-        place = np.searchsorted(ordered, items[k])
-        outside[k] = place == len(ordered) or ordered[place] != items[k]
+        outside[k] = not is_among(items[k], ordered)
     return outside
 
 
 @njit((INTS, BYTES), cache=True)
 def _set_bits(items, bits):  # type: ignore[no-untyped-def]
-    found = np.zeros(len(items), np.bool_)
+    found = np.empty(len(items), np.bool_)
     for k in range(len(items)):
-        found[k] = (bits[items[k] >> 3] >> (items[k] & 7)) & 1
+        found[k] = is_set(items[k], bits)
     return found
 
 

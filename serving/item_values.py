@@ -89,6 +89,12 @@ class ItemValues:
         """Return the text of a value."""
         return self._names[value]
 
+    def named(self) -> list[tuple[str, str]]:
+        """Return dimension and text of each value, in order of their numbers."""
+        sizes = np.diff(self.first_value).tolist()
+        dimensions = [name for name, size in zip(self.dimensions, sizes, strict=True) for _ in range(size)]
+        return list(zip(dimensions, self._names, strict=True))
+
     def top(self, values: IntArray, n: int) -> IntArray:
         """Return the ``n`` most popular items, at most ``TOP``, of each of ``values``, one value after another."""
         return _first_of_each(values, *self._top, n)

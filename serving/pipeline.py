@@ -15,14 +15,15 @@ from features.events import PURCHASE
 from features.interactions import DAY_S, History, IntArray
 from models.bundle import Bundle
 from models.scorer import Reason, Scorer
+from serving.admission import admitted
 from serving.boosters import Booster, booster_of
 from serving.filters import Expressions, Filter, Rules, done, listed, priced
 from serving.live_catalog import LiveCatalog
-from serving.pool import Doubles, Pool, best_rows_of
+from serving.pool import Doubles, Pool
 from serving.query import NO_ITEMS, Query
 from serving.recipes import MODEL, Recipe, Recipes, SourceSettings
 from serving.sources import VIEW, Known, Source, anchored, source_of
-from serving.variations import Caps, Explored, gumbel
+from serving.variations import NO_LIMITS, Caps, Explored, gumbel
 
 FEW_ITEMS: Final = 2_000
 """So few are quicker scored one and all than found among the candidates of the whole catalog."""
@@ -31,6 +32,7 @@ SPARE_CANDIDATES: Final = 50
 WIDENED: Final = 8
 """How many times as many are looked at where what was looked at is not enough."""
 PLANS_KEPT: Final = 256
+NO_ROWS: Final = np.zeros(0, np.int64)
 UNSCORED: Final = "catalog"
 SHUFFLE: Final = "shuffle"
 GRID: Final = 2.0**-40
@@ -67,7 +69,7 @@ class Tier:
         sources: Each with its settings.
         ranker: What scores the items in place of the sources.
         names: The first parts of a score: the ranker's, or one for each source.
-        weights: float64; what the best item of each source gets.
+        weights: float64; what the best item of each source gets; none where a ranker scores the items.
     """
 
     sources: tuple[tuple[Source, SourceSettings], ...]
@@ -78,8 +80,10 @@ class Tier:
     @classmethod
     def of(cls, sources: tuple[tuple[Source, SourceSettings], ...], ranker: Scorer | None = None) -> Tier:
         """Return the tier of ``sources``, scored by ``ranker`` if there is one."""
-        names = (ranker.name,) if ranker else tuple(settings.label for _, settings in sources)
-        return cls(sources, ranker, names, np.array([settings.weight for _, settings in sources], np.float64))
+        if ranker is not None:
+            return cls(sources, ranker, (ranker.name,), np.zeros(0))
+        names = tuple(settings.label for _, settings in sources)
+        return cls(sources, None, names, np.array([settings.weight for _, settings in sources], np.float64))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -165,7 +169,7 @@ class Pipeline:
         self.catalog = LiveCatalog(bundle) if catalog is None else catalog
         self._expressions = Expressions(self.catalog)
         self._plans: dict[str, Plan] = {}
-        self._pool = Pool()
+        self._pool = Pool(len(bundle.items))
         for recipe in recipes.recipes.values():
             self.prepare(recipe)
 
@@ -268,7 +272,8 @@ class Pipeline:
         asked.taken = ranking.items
         of_filters = {int(item): reason for reason, refused in asked.rules.removed(items) for item in refused}
         tier = asked.plan.tiers[0]
-        pool, base, total = self._scored(asked, tier, NO_ITEMS, SPARE_CANDIDATES + query.n)
+        pool = self._scored(asked, tier, NO_ITEMS, SPARE_CANDIDATES + query.n)
+        base, total = pool.base, pool.total
         passing = np.flatnonzero((base > 0) & asked.rules.keeps(pool.items))
         answers = []
         for item, row in zip(items.tolist(), pool.rows(items).tolist(), strict=True):
@@ -365,20 +370,19 @@ class Pipeline:
         n = asked.query.n - len(asked.taken)
         wanted, before = n + SPARE_CANDIDATES + (len(asked.history) if tier.ranker else 0), -1
         while True:
-            pool, base, total = self._scored(asked, tier, pinned, wanted)
-            rows = self._best(asked, pool, base, total, pinned)
-            if len(rows) == n or len(base) in (before, self.n_items) or asked.query.only is not None:
+            pool = self._scored(asked, tier, pinned, wanted)
+            rows = self._best(asked, pool, pinned)
+            if len(rows) == n or len(pool.items) in (before, self.n_items) or asked.query.only is not None:
                 break
-            wanted, before = wanted * WIDENED, len(base)
+            wanted, before = wanted * WIDENED, len(pool.items)
         if not len(rows):
             return None
-        parts, items = pool.parts(rows), pool.items[rows].copy()
-        strongest = parts[:, : len(tier.names)].argmax(axis=1).tolist()
-        scorers = tuple([tier.names[at] for at in strongest])
+        items, scores, parts, strongest = pool.at(rows, len(tier.names))
+        scorers = tuple([tier.names[at] for at in strongest.tolist()])
         names = tier.names + asked.plan.booster_names + ((SHUFFLE,) if asked.shuffled else ())
-        return Placed(tier, items, total[rows], parts, names, scorers)
+        return Placed(tier, items, scores, parts, names, scorers)
 
-    def _scored(self, asked: Asked, tier: Tier, pinned: IntArray, wanted: int) -> tuple[Pool, Doubles, Doubles]:
+    def _scored(self, asked: Asked, tier: Tier, pinned: IntArray, wanted: int) -> Pool:
         """Return the items in the running for ``tier``, what its sources or its ranker give each, and its score."""
         query, plan = asked.query, asked.plan
         n_base = len(tier.names)
@@ -395,14 +399,13 @@ class Pipeline:
                 pool.add(pinned)
             for part, ((source, _), known) in enumerate(zip(tier.sources, told, strict=True)):
                 source.score(known, pool, part)
-            pool.scale(tier.weights)
-        base = pool.totals(n_base)
         items = pool.items
         for part, booster in enumerate(plan.boosters, n_base):
             pool.part(part)[:] = booster(items, asked.history, query.values, query.now)
         if asked.shuffled:
             pool.part(n_parts - 1)[:] = gumbel(plan.recipe.shuffle, len(items), np.random.default_rng(query.seed))
-        return pool, base, pool.totals(n_parts) if n_parts > n_base else base
+        pool.sum_up(n_base, tier.weights)
+        return pool
 
     def _rank_by(self, asked: Asked, tier: Tier, pinned: IntArray, wanted: int, pool: Pool) -> None:
         """Put what passes the filters of what the sources, or the ranker, propose into the running, scored by it."""
@@ -426,29 +429,19 @@ class Pipeline:
         items, old = pool.items, pool.items < n_known
         pool.part(0)[old] = ranker.scores(asked.history, items[old], query.now)
 
-    def _best(self, asked: Asked, pool: Pool, base: Doubles, total: Doubles, pinned: IntArray) -> NDArray[np.int64]:
+    def _best(self, asked: Asked, pool: Pool, pinned: IntArray) -> NDArray[np.int64]:
         """Return the rows of ``pool`` that join the list: the pinned ones, then the best that pass everything."""
-        n = asked.query.n - len(asked.taken)
-        first = pool.rows(pinned)
-        out = [pool.rows(items) for items in (asked.taken, asked.buried) if len(items)]
-        if out or len(first):
-            rows = np.concatenate([first, *out])
-            total = total.copy()
-            total[rows[rows >= 0]] = -np.inf
-            first = first[first >= 0]
-        looked_at = 2 * n + 16  # filters and limits leave enough of so many, mostly
-        while True:
-            rows = best_rows_of(total, base, looked_at)
-            if len(first):
-                rows = np.concatenate([first, rows])
-            items = pool.items[rows]
-            keeps = asked.rules.keeps(items)
-            rows, items = rows[keeps], items[keeps]
-            if asked.plan.caps is not None:
-                rows = rows[asked.plan.caps.within(asked.taken, items, n)]
-            if len(rows) >= n or looked_at >= len(total):
-                return rows[:n]
-            looked_at *= WIDENED
+        n, items, caps = asked.query.n - len(asked.taken), pool.items, asked.plan.caps
+        first, taken, buried = (
+            pool.rows(some) if len(some) else NO_ROWS for some in (pinned, asked.taken, asked.buried)
+        )
+        out = np.concatenate([taken, buried])
+        rows: NDArray[np.int64] = admitted(
+            *(items, pool.base, pool.total, first[first >= 0], out[out >= 0], *asked.rules.asked(items)),
+            *(NO_LIMITS if caps is None else caps.limits()),
+            *(asked.taken, n),
+        )
+        return rows
 
     def _take(self, asked: Asked, placed: list[Placed], more: Placed | None) -> None:
         if more is not None and len(more.items):
@@ -463,14 +456,14 @@ class Pipeline:
         place, first = explore.place - 1, placed[0]
         if first.tier is None or place >= len(first.items):
             return None
-        others, total = self._candidates(asked, first.tier)
+        others = self._candidates(asked, first.tier)
         if not len(others):
             return None
         if rng.random() >= explore.probability:
             return Explored(place, False, 1 - explore.probability)
-        row = int(others[rng.integers(len(others))])
-        item = self._pool.items[row : row + 1].copy()
-        inserted = _inserted(first, place, item, total[row], self._pool.parts(np.array([row])))
+        drawn = int(rng.integers(len(others)))
+        item, score, parts, _ = self._pool.at(others[drawn : drawn + 1], 0)
+        inserted = _inserted(first, place, item, score, parts)
         asked.taken = np.concatenate([asked.taken[:place], item, asked.taken[place:]])
         placed[0] = inserted
         if len(asked.taken) > asked.query.n:
@@ -478,18 +471,18 @@ class Pipeline:
             placed[-1] = _without_last(placed[-1])
         return Explored(place, True, explore.probability / len(others))
 
-    def _candidates(self, asked: Asked, tier: Tier) -> tuple[NDArray[np.int64], Doubles]:
+    def _candidates(self, asked: Asked, tier: Tier) -> NDArray[np.int64]:
         """Return the rows of the pool that could be in the list and are not."""
-        pool, base, total = self._scored(asked, tier, NO_ITEMS, asked.query.n + SPARE_CANDIDATES)
+        pool = self._scored(asked, tier, NO_ITEMS, asked.query.n + SPARE_CANDIDATES)
         items = pool.items
-        rows = np.flatnonzero((base > 0) & asked.rules.keeps(items) & listed("", asked.taken).keeps(items))
+        rows = np.flatnonzero((pool.base > 0) & asked.rules.keeps(items) & listed("", asked.taken).keeps(items))
         rows = rows[listed("", asked.buried).keeps(items[rows])]
         if asked.plan.caps is not None:
             caps = asked.plan.caps
             rows = np.array(
                 [row for row in rows.tolist() if caps.reason(asked.taken, int(items[row])) is None], np.int64
             )
-        return rows, total
+        return rows
 
     def _filling(self, asked: Asked) -> Placed | None:
         """Return any items that end the list: of the items to rank in their order, else the latest published first."""
@@ -585,7 +578,7 @@ def _without_scores(items: IntArray) -> Placed:
     return Placed(None, items, np.zeros(n), np.zeros((n, 0)), (), (UNSCORED,) * n)
 
 
-def _inserted(placed: Placed, place: int, item: IntArray, score: float, parts: Doubles) -> Placed:
+def _inserted(placed: Placed, place: int, item: IntArray, score: Doubles, parts: Doubles) -> Placed:
     return Placed(
         placed.tier,
         np.insert(placed.items, place, item),

@@ -13,37 +13,39 @@ from features.hash_table import slot_of
 from features.interactions import IntArray
 
 Doubles = NDArray[np.float64]
+Weights = NDArray[np.float32]
 
-CALL: Final = 2**32
-LAST_CALL: Final = 2**62
-ITEM: Final = CALL - 1
 IN_A_LINE: Final = 16
 """So many numbers of 32 bits come from memory together."""
-_SLOTS = types.Array(types.int32, 1, "C")
+SHADES: Final = 1_024
+SHADE: Final = 46
+"""Scores whose bits agree from this one on are of one shade: 64 shades lie between a score and its half."""
 _ITEMS = types.Array(types.int32, 1, "C")
+_SCORES = types.Array(types.float64, 1, "C")
 _PARTS = types.Array(types.float64, 2, "C")
-_TABLE = types.Array(types.int64, 1, "C")
 
 
 class Pool:
-    """A growing list of distinct items with a table of parts; nothing in it is as long as the catalog.
+    """A growing list of distinct items with a table of parts, behind which stand two sums of them.
 
     A hash table with linear probing says where an item stands. The arrays are kept from one ranking to the next, for
     fetching fresh memory takes longer than filling it: use ``cleared`` first, and one pool for each thread.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, n_items: int) -> None:
+        """Make a pool for ``Ties`` between ``n_items``; it may hold other items as well."""
         self._n, self._open, self.n_parts = 0, True, 0
+        self._sums = np.zeros(n_items)  # of each item what it gains, while that is added up; else 0
         self._items, self._parts = np.zeros(0, np.int32), np.zeros((0, 0))
         self._slots = np.zeros(1, np.int32)
-        self._reserve(4_096, 8)
+        self._reserve(1_000, 8)
 
     def cleared(self, n_parts: int, only: IntArray | None) -> Pool:
         """Return the pool for a new ranking of ``n_parts`` parts: empty, or closed with ``only`` in it, in order."""
-        _clear(self._slots, self._items, self._n)
+        _clear(self._slots, self._items, self._parts, self._n)
         self._n, self._open, self.n_parts = 0, True, n_parts
-        if n_parts > len(self._parts):
-            self._reserve(len(self._items), n_parts)
+        if n_parts + 2 > len(self._parts):
+            self._reserve(len(self._items), n_parts + 2)
         if only is not None:
             self.add(only)
             self._open = False
@@ -58,27 +60,59 @@ class Pool:
         """Return what the part ``number`` gives each item; it may be written to."""
         return self._parts[number, : self._n]
 
-    def parts(self, rows: NDArray[np.int64]) -> Doubles:
-        """Return what each part gives the items at ``rows``; shape (len(rows), parts)."""
-        return np.ascontiguousarray(self._parts[: self.n_parts, rows].T)
+    @property
+    def base(self) -> Doubles:
+        """What the first parts of each item come to, as ``sum_up`` has added them up."""
+        return self._parts[self.n_parts, : self._n]
 
-    def scale(self, weights: Doubles) -> None:
-        """Give the best item of each of the first parts its weight, the others less in proportion; below 0 counts 0."""
-        _scale(self._parts, self._n, weights)
+    @property
+    def total(self) -> Doubles:
+        """What all parts of each item come to, as ``sum_up`` has added them up."""
+        return self._parts[self.n_parts + 1, : self._n]
 
-    def totals(self, n_parts: int) -> Doubles:
-        """Return the sum of the first ``n_parts`` parts of each item, added up in their order."""
-        return _totals(self._parts, self._n, n_parts)
+    def sum_up(self, n_base: int, weights: Doubles) -> None:
+        """Add up the first ``n_base`` parts of each item in their order, and all of them.
+
+        Before that each of the first parts, as many as there are ``weights``, gives its best item its weight and the
+        others less in proportion; below 0 counts 0.
+        """
+        _sum_up(self._parts, self._n, self.n_parts, n_base, weights)
+
+    def at(self, rows: NDArray[np.int64], n_base: int) -> tuple[IntArray, Doubles, Doubles, NDArray[np.int64]]:
+        """Return of each of ``rows`` the item, its total, its parts, and which of the first ``n_base`` is greatest.
+
+        The parts have the shape (len(rows), parts).
+        """
+        found: tuple[IntArray, Doubles, Doubles, NDArray[np.int64]]
+        found = _at(self._items, self._parts, self.n_parts, n_base, rows)
+        return found
 
     def add(self, items: IntArray) -> None:
         """Put ``items`` into the running; those that are already stay, and a closed pool takes no more."""
         if self._open:
             self._room(len(items))
-            self._n = _join(self._slots, self._items, self._parts, self._n, items)
+            self._n = _join(self._slots, self._items, self._n, items)
+
+    def tie(self, ties: Ties, n: int, anchors: IntArray, weight: Weights, indptr: Any, indices: Any, tied: Any) -> None:
+        """Put the ``n`` items that gain most by ``anchors`` into the running; ``ties`` remembers what each gains.
+
+        The neighbours of item ``i`` are at ``indptr[i]:indptr[i + 1]`` of ``indices``, and each gains ``weight`` times
+        what stands there in ``tied``, above 0.
+        """
+        n = n if self._open else 0
+        while True:
+            self._room(min(n, len(ties.items)))
+            ties.n, self._n = _tie(
+                *(self._sums, ties.items, ties.gains, anchors, weight, indptr, indices, tied),
+                *(n, self._slots, self._items, self._n),
+            )
+            if ties.n <= len(ties.items):
+                return
+            ties.reserve(2 * ties.n)
 
     def take(self, number: int, ties: Ties) -> None:
-        """Give each item what ``ties`` give it, 0 where they do not know it."""
-        _take(self._items, self._parts, self._n, number, ties.table, ties.call)
+        """Give each item what ``ties`` remember, 0 where they do not know it."""
+        _take(self._items, self._parts, self._n, number, self._sums, ties.items, ties.gains, ties.n)
 
     def rows(self, items: IntArray) -> NDArray[np.int64]:
         """Return where each of ``items`` stands, -1 where it is not in the running."""
@@ -103,46 +137,26 @@ class Ties:
     """What the neighbours of some items gain from them; kept and used like a pool.
 
     Attributes:
-        table: int64; a hash table with linear probing: the number of the call and an item, in 32 bits each, and behind
-            them the bits of what the item gains, float64. A slot of another call is empty.
-        call: The number of the last call, times 2^32.
+        n: How many items gain something.
+        items: int32; the first ``n`` are those, in order of arrival.
+        gains: float64; what each of them gains, above 0.
     """
 
-    call: int
-    table: NDArray[np.int64]
-    _slots: NDArray[np.int64]
+    items: IntArray
+    gains: Doubles
 
     def __init__(self) -> None:
-        self._reserve(2_048)
+        self.n = 0
+        self.reserve(8_192)
 
-    def strongest(
-        self, n: int, anchors: IntArray, weight: NDArray[np.float32], indptr: Any, indices: Any, strength: Any
-    ) -> IntArray:
-        """Return the ``n`` items that gain most by ``anchors``: each neighbour gains ``weight x strength``.
-
-        The neighbours of item ``i`` are at ``indptr[i]:indptr[i + 1]`` of ``indices``. What all of them gain is there
-        until the next call.
-        """
-        while True:
-            self.call = self.call + CALL if self.call < LAST_CALL else self._wiped()
-            n_tied = _tie(self.table, self.call, self._slots, anchors, weight, indptr, indices, strength)
-            if n_tied < len(self._slots):
-                return _strongest(self.table, self._slots, n_tied, n)
-            self._reserve(4 * len(self._slots))
-
-    def _wiped(self) -> int:
-        """Return the first call, for which all slots are empty."""
-        self.table[:] = 0
-        return CALL
-
-    def _reserve(self, capacity: int) -> None:
-        """Make room for ``capacity`` items, in a table that is at most half full."""
-        self.call, self._slots = 0, np.zeros(capacity, np.int64)
-        self.table = np.zeros(4 * capacity, np.int64)
+    def reserve(self, capacity: int) -> None:
+        """Make room for ``capacity`` items, and forget those that are there."""
+        self.items, self.gains = np.zeros(capacity, np.int32), np.zeros(capacity)
 
 
-@njit((_SLOTS, _ITEMS, LONG), cache=True)
-def _clear(slots, items, n):  # type: ignore[no-untyped-def]
+@njit((_ITEMS, _ITEMS, _PARTS, LONG), cache=True)
+def _clear(slots, items, parts, n):  # type: ignore[no-untyped-def]
+    parts[:, :n] = 0
     if n * 64 > len(slots):  # a table is wiped faster than items are looked up
         slots[:] = 0
         return
@@ -150,108 +164,36 @@ def _clear(slots, items, n):  # type: ignore[no-untyped-def]
         slots[slot_of(slots, items, items[row])] = 0
 
 
-@njit((_SLOTS, _ITEMS, LONG), cache=True)
+@njit((_ITEMS, _ITEMS, LONG), cache=True)
 def _place(slots, items, n):  # type: ignore[no-untyped-def]
     for row in range(n):
         slots[slot_of(slots, items, items[row])] = row + 1
 
 
-@njit((_SLOTS, _ITEMS, _PARTS, LONG, INTS), cache=True)
-def _join(slots, items, parts, n, new):  # type: ignore[no-untyped-def]
-    for k in range(len(new)):
-        at = slot_of(slots, items, new[k])
-        if slots[at] == 0:
-            items[n] = new[k]
-            parts[:, n] = 0
-            n += 1
-            slots[at] = n
+@njit
+def _joined(slots, items, n, item):  # type: ignore[no-untyped-def]
+    """Return how many items there are with ``item``."""
+    at = slot_of(slots, items, item)
+    if slots[at] == 0:
+        items[n] = item
+        n += 1
+        slots[at] = n
     return n
 
 
-@njit((_TABLE, LONG, LONG), cache=True, inline="always")
-def _of_item(table, call, item):  # type: ignore[no-untyped-def]
-    """Return the slot of ``item`` in the table of ``Ties``, or the empty one where it belongs."""
-    mask = (len(table) >> 1) - 1
-    at = (item * 2654435761 >> 8) & mask
-    while table[2 * at] >= call and table[2 * at] != call + item:
-        at = (at + 1) & mask
-    return at
-
-
-@njit((_TABLE, LONG, _TABLE, INTS, FLOATS, LONGS, INTS, FLOATS), cache=True)
-def _tie(table, call, slots, anchors, weight, indptr, indices, strength):  # type: ignore[no-untyped-def]
-    """Return how many items have gained something, in order of their ``slots``; len(slots) where there is no room."""
-    gained = table.view(np.float64)
-    # The rows are far apart in memory: fetched before they are needed, they come many at a time.
-    bits = strength.view(np.int32)
-    fetched = np.int32(0)
-    for k in range(len(anchors)):
-        for at in range(indptr[anchors[k]], indptr[anchors[k] + 1], IN_A_LINE):
-            fetched ^= indices[at] ^ bits[at]
-    slots[-1] = fetched  # into the place that is always free, or the compiler would leave the reading out
-    n = 0
-    for k in range(len(anchors)):
-        for at in range(indptr[anchors[k]], indptr[anchors[k] + 1]):
-            item = np.int64(indices[at])
-            slot = _of_item(table, call, item)
-            gain = np.float64(weight[k]) * strength[at]
-            if table[2 * slot] < call:
-                if n == len(slots) - 1:
-                    slots[n] = slot
-                    return n + 1
-                table[2 * slot] = call + item
-                gained[2 * slot + 1] = gain
-                slots[n] = slot
-                n += 1
-            else:
-                gained[2 * slot + 1] += gain
+@njit((_ITEMS, _ITEMS, LONG, INTS), cache=True)
+def _join(slots, items, n, new):  # type: ignore[no-untyped-def]
+    for item in new:
+        n = _joined(slots, items, n, item)
     return n
 
 
-@njit((_PARTS, LONG, DOUBLES), cache=True)
-def _scale(parts, n, weights):  # type: ignore[no-untyped-def]
-    for part in range(len(weights)):
-        best = 0.0
-        for row in range(n):
-            if parts[part, row] > best:
-                best = parts[part, row]
-        for row in range(n):
-            share = parts[part, row] / best if parts[part, row] > 0 else 0.0
-            parts[part, row] = weights[part] * share
-
-
-@njit((_PARTS, LONG, LONG), cache=True)
-def _totals(parts, n, n_parts):  # type: ignore[no-untyped-def]
-    total = np.zeros(n)
-    for part in range(n_parts):
-        for row in range(n):
-            total[row] += parts[part, row]
-    return total
-
-
-@njit((_ITEMS, _PARTS, LONG, LONG, _TABLE, LONG), cache=True)
-def _take(items, parts, n, number, table, call):  # type: ignore[no-untyped-def]
-    gained = table.view(np.float64)
-    for row in range(n):
-        slot = _of_item(table, call, np.int64(items[row]))
-        if table[2 * slot] >= call:
-            parts[number, row] = gained[2 * slot + 1]
-
-
-@njit((_SLOTS, _ITEMS, INTS), cache=True)
-def _rows(slots, items, asked):  # type: ignore[no-untyped-def]
-    rows = np.empty(len(asked), np.int64)
-    for k in range(len(asked)):
-        rows[k] = slots[slot_of(slots, items, asked[k])] - 1
-    return rows
-
-
-@njit(cache=True)
+@njit
 def _worse(scores, one, other):  # type: ignore[no-untyped-def]
     return scores[one] < scores[other] or (scores[one] == scores[other] and one > other)
 
 
-@njit(cache=True)
+@njit
 def _sink(scores, heap, size, row):  # type: ignore[no-untyped-def]
     """Put ``row`` in the place of the worst, on top, and restore the order of the heap."""
     at = 0
@@ -300,32 +242,119 @@ def best_rows(scores, n):  # type: ignore[no-untyped-def]
     return ordered
 
 
-@njit((DOUBLES, DOUBLES, LONG), cache=True)
-def best_rows_of(scores, base, n):  # type: ignore[no-untyped-def]
-    """Return ``best_rows`` of those rows whose ``base`` is above 0 and whose score is above minus infinity."""
-    rows, counted = np.empty(len(scores), np.int64), np.empty(len(scores))
-    n_rows = 0
-    for row in range(len(scores)):
-        if base[row] > 0 and scores[row] > -np.inf:
-            rows[n_rows], counted[n_rows] = row, scores[row]
-            n_rows += 1
-    return rows[best_rows(counted[:n_rows], n)]
+@njit
+def _highest(scores, n_scores, n):  # type: ignore[no-untyped-def]
+    """Return ``best_rows`` of the first ``n_scores``, all above 0; all, in their own order, where there are no more."""
+    if n_scores <= n:
+        return np.arange(n_scores)
+    # The bits of numbers above 0 are in the order of the numbers: shades, counted from the highest score down.
+    bits = scores.view(np.int64)
+    top = bits[0]
+    for row in range(n_scores):
+        top = max(top, bits[row])
+    count = np.zeros(SHADES, np.int32)
+    for row in range(n_scores):
+        count[min((top - bits[row]) >> SHADE, SHADES - 1)] += 1
+    last, n_counted = -1, 0
+    while n_counted < n:
+        last += 1
+        count[last], n_counted = n_counted, n_counted + count[last]
+    if n_counted > 2 * n + 64:
+        return best_rows(scores[:n_scores], n)
+    rows = np.empty(n_counted, np.int64)
+    for row in range(n_scores):
+        shade = min((top - bits[row]) >> SHADE, SHADES - 1)
+        if shade <= last:
+            rows[count[shade]] = row
+            count[shade] += 1
+    for place in range(1, n_counted):  # next to nothing is left to order
+        row = rows[place]
+        while place > 0 and scores[rows[place - 1]] < scores[row]:
+            rows[place] = rows[place - 1]
+            place -= 1
+        rows[place] = row
+    return rows[:n]
 
 
-@njit((_TABLE, _TABLE, LONG, LONG), cache=True)
-def _strongest(table, slots, n_known, n):  # type: ignore[no-untyped-def]
-    """Return the ``n`` items of the table that have gained most; all, in order of arrival, where there are no more."""
-    gained = table.view(np.float64)
-    if n_known <= n:
-        items = np.empty(n_known, np.int32)
-        for k in range(n_known):
-            items[k] = table[2 * slots[k]] & ITEM
-        return items
-    scores = np.empty(n_known)
-    for k in range(n_known):
-        scores[k] = gained[2 * slots[k] + 1]
-    rows = best_rows(scores, n)
-    items = np.empty(n, np.int32)
-    for k in range(n):
-        items[k] = table[2 * slots[rows[k]]] & ITEM
-    return items
+@njit((_SCORES, _ITEMS, _SCORES, INTS, FLOATS, LONGS, INTS, FLOATS, LONG, _ITEMS, _ITEMS, LONG), cache=True)
+def _tie(sums, items, gains, anchors, weight, indptr, indices, tied, n, slots, pool, n_pool):  # type: ignore[no-untyped-def]
+    """Return how many items gain something, or how many might where there is no room; and how many the pool has."""
+    most = 1
+    for anchor in anchors:
+        most += indptr[anchor + 1] - indptr[anchor]
+    if most > len(items):
+        return most, n_pool
+    # The rows are far apart in memory: fetched before they are needed, they come many at a time.
+    bits = tied.view(np.int32)
+    fetched = np.int32(0)
+    for anchor in anchors:
+        for at in range(indptr[anchor], indptr[anchor + 1], IN_A_LINE):
+            fetched ^= indices[at] ^ bits[at]
+    items[-1] = fetched  # into the place that is always free, or the compiler would leave the reading out
+    for k in range(len(anchors)):
+        for at in range(indptr[anchors[k]], indptr[anchors[k] + 1]):
+            sums[indices[at]] += np.float64(weight[k]) * tied[at]
+    # Without a decision: what is new among so many cannot be guessed, and a wrong guess costs more than a step.
+    n_tied = 0
+    for anchor in anchors:
+        for at in range(indptr[anchor], indptr[anchor + 1]):
+            item = indices[at]
+            gain = sums[item]
+            items[n_tied], gains[n_tied], sums[item] = item, gain, 0
+            n_tied += gain > 0
+    for row in _highest(gains, n_tied, n):
+        n_pool = _joined(slots, pool, n_pool, items[row])
+    return n_tied, n_pool
+
+
+@njit((_PARTS, LONG, LONG, LONG, DOUBLES), cache=True)
+def _sum_up(parts, n, n_parts, n_base, weights):  # type: ignore[no-untyped-def]
+    for part in range(len(weights)):
+        best = 0.0
+        for row in range(n):
+            if parts[part, row] > best:
+                best = parts[part, row]
+        for row in range(n):
+            share = parts[part, row] / best if parts[part, row] > 0 else 0.0
+            parts[part, row] = weights[part] * share
+    base, total = parts[n_parts], parts[n_parts + 1]
+    base[:n] = 0
+    for part in range(n_base):
+        for row in range(n):
+            base[row] += parts[part, row]
+    total[:n] = base[:n]
+    for part in range(n_base, n_parts):
+        for row in range(n):
+            total[row] += parts[part, row]
+
+
+@njit((_ITEMS, _PARTS, LONG, LONG, LONGS), cache=True)
+def _at(items, parts, n_parts, n_base, rows):  # type: ignore[no-untyped-def]
+    found, total = np.empty(len(rows), np.int32), np.empty(len(rows))
+    their, greatest = np.empty((len(rows), n_parts)), np.zeros(len(rows), np.int64)
+    for k in range(len(rows)):
+        row = rows[k]
+        found[k], total[k] = items[row], parts[n_parts + 1, row]
+        for part in range(n_parts):
+            their[k, part] = parts[part, row]
+            if part < n_base and parts[part, row] > parts[greatest[k], row]:
+                greatest[k] = part
+    return found, total, their, greatest
+
+
+@njit((_ITEMS, _PARTS, LONG, LONG, _SCORES, _ITEMS, _SCORES, LONG), cache=True)
+def _take(items, parts, n, number, sums, tied, gains, n_tied):  # type: ignore[no-untyped-def]
+    for k in range(n_tied):
+        sums[tied[k]] = gains[k]
+    for row in range(n):
+        parts[number, row] = sums[items[row]] if items[row] < len(sums) else 0.0
+    for k in range(n_tied):
+        sums[tied[k]] = 0
+
+
+@njit((_ITEMS, _ITEMS, INTS), cache=True)
+def _rows(slots, items, asked):  # type: ignore[no-untyped-def]
+    rows = np.empty(len(asked), np.int64)
+    for k in range(len(asked)):
+        rows[k] = slots[slot_of(slots, items, asked[k])] - 1
+    return rows

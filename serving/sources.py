@@ -98,7 +98,7 @@ class FromNeighbours:
         """Put the ``n`` items with the strongest ties into the running; remember the ties of all until ``score``."""
         table = cast("Neighbours", self.scorer)
         anchors = table.anchors(known.history, known.now)
-        pool.add(self._ties.strongest(n, *anchors, table.indptr, table.indices, table.strength))
+        pool.tie(self._ties, n, *anchors, table.indptr, table.indices, table.strength)
 
     def score(self, known: Known, pool: Pool, part: int) -> None:
         """Write the sum of the ties of each item; what is no neighbour has none."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numba import njit
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from features.compiled import INTS, LONG, LONGS
 from features.interactions import IntArray
+from serving.admission import counted, has_room
 from serving.item_values import ItemValues
 from serving.live_catalog import LiveCatalog
 
@@ -32,30 +34,32 @@ class Explored:
     probability: float
 
 
+Limits = tuple[NDArray[np.int64], NDArray[np.int64], IntArray, IntArray]
+"""Of each item the first place of its values and the place behind the last; what values stand there; and how many items
+of each value a list may have."""
+NO_LIMITS: Final[Limits] = np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0, np.int32)
+
+FEW: Final = 1_000
+"""So many values of changed items are always kept beside those of all items."""
+
+
 class Caps:
     """At most so many items of one value in a list; an item that is new or changed counts as the catalog has it now."""
 
     def __init__(self, catalog: LiveCatalog, at_most: Mapping[str, int]) -> None:
         self._catalog = catalog
         self._at_most = dict(at_most)
-        self._values = ItemValues.of(catalog.rows(None), tuple(at_most))
-        self._limits = np.repeat(np.array(list(at_most.values()), np.int32), np.diff(self._values.first_value))
-        self._version = catalog.version
-        self._changed: set[int] = set()
+        self._number_all()
+
+    def limits(self) -> Limits:
+        """Return what ``admitted`` asks of items at this moment."""
+        if self._catalog.version != self._version:
+            self._take_in_changes()
+        return self._limits
 
     def within(self, listed: IntArray, items: IntArray, n: int) -> NDArray[np.bool_]:
         """Return which of ``items`` join ``listed``, taken in order up to ``n`` of them; shape (len(items),)."""
-        if self._as_numbered(listed) and self._as_numbered(items):
-            return _within(listed, items, self._values.indptr, self._values.values, self._limits, n)
-        counts = self._counts(listed)
-        joins = np.zeros(len(items), np.bool_)
-        for place, item in enumerate(items.tolist()):
-            values = self._named(item)
-            if n > 0 and all(counts[value] < self._at_most[value[0]] for value in values):
-                joins[place] = True
-                counts.update(values)
-                n -= 1
-        return joins
+        return _within(listed, items, *self.limits(), n)
 
     def reason(self, listed: IntArray, item: int) -> str | None:
         """Return why ``item`` cannot join ``listed``, or None where it can."""
@@ -65,13 +69,31 @@ class Caps:
                 return f"beyond {self._at_most[dimension]} of {dimension} {value}"
         return None
 
-    def _as_numbered(self, items: IntArray) -> bool:
-        """Return whether all ``items`` have the values that were numbered at the beginning."""
-        if self._catalog.version != self._version:
-            changed = self._catalog.changed_since(self._version)
-            self._changed.update(range(len(self._catalog)) if changed is None else changed.tolist())
-            self._version = self._catalog.version
-        return not self._changed or self._changed.isdisjoint(items.tolist())
+    def _number_all(self) -> None:
+        found = ItemValues.of(self._catalog.rows(None), tuple(self._at_most))
+        self._numbers = {value: number for number, value in enumerate(found.named())}
+        self._limits = found.indptr[:-1].copy(), found.indptr[1:].copy(), found.values, self._limit()
+        self._most_values = 2 * len(found.values) + FEW
+        self._version = self._catalog.version
+
+    def _take_in_changes(self) -> None:
+        """Write the values of what has changed behind all others."""
+        changed = self._catalog.changed_since(self._version)
+        start, end, values, _ = self._limits
+        if changed is None or len(values) > self._most_values:
+            self._number_all()
+            return
+        grown = np.zeros(len(self._catalog) - len(start), np.int64)
+        start, end, more = np.concatenate([start, grown]), np.concatenate([end, grown]), list[int]()
+        for item in changed.tolist():
+            start[item] = len(values) + len(more)
+            more += [self._numbers.setdefault(value, len(self._numbers)) for value in self._named(item)]
+            end[item] = len(values) + len(more)
+        self._limits = start, end, np.concatenate([values, np.array(more, np.int32)]), self._limit()
+        self._version = self._catalog.version
+
+    def _limit(self) -> IntArray:
+        return np.array([self._at_most[dimension] for dimension, _ in self._numbers], np.int32)
 
     def _counts(self, items: IntArray) -> Counter[tuple[str, str]]:
         return Counter(value for item in items.tolist() for value in self._named(item))
@@ -89,49 +111,19 @@ def gumbel(scale: float, n: int, rng: Generator) -> NDArray[np.float64]:
     return scale * rng.gumbel(size=n)
 
 
-@njit(cache=True)
-def _counted(seen, count, n_seen, value):  # type: ignore[no-untyped-def]
-    for row in range(n_seen):
-        if seen[row] == value:
-            count[row] += 1
-            return n_seen
-    seen[n_seen] = value
-    count[n_seen] = 1
-    return n_seen + 1
-
-
-@njit((INTS, INTS, LONGS, INTS, INTS, LONG), cache=True)
-def _within(listed, items, indptr, values, limits, n):  # type: ignore[no-untyped-def]
-    n_known = len(indptr) - 1
-    longest = 0
-    for k in range(len(listed)):
-        if listed[k] < n_known:
-            longest += indptr[listed[k] + 1] - indptr[listed[k]]
-    for k in range(len(items)):
-        if items[k] < n_known:
-            longest += indptr[items[k] + 1] - indptr[items[k]]
-    # The values of a list are few: looking through them is quicker than a table of all values.
-    seen = np.empty(longest, np.int32)
-    count = np.zeros(longest, np.int32)
-    n_seen = 0
-    for k in range(len(listed)):
-        if listed[k] < n_known:
-            for at in range(indptr[listed[k]], indptr[listed[k] + 1]):
-                n_seen = _counted(seen, count, n_seen, values[at])
+@njit((INTS, INTS, LONGS, LONGS, INTS, INTS, LONG), cache=True)
+def _within(listed, items, start, end, values, limits, n):  # type: ignore[no-untyped-def]
+    seen, count, n_seen = np.empty(64, np.int32), np.empty(64, np.int32), 0
+    for item in listed:
+        if item < len(start):
+            seen, count, n_seen = counted(item, seen, count, n_seen, start, end, values)
     joins = np.zeros(len(items), np.bool_)
     for k in range(len(items)):
         if n == 0:
             break
-        fits = True
-        if items[k] < n_known:
-            for at in range(indptr[items[k]], indptr[items[k] + 1]):
-                for row in range(n_seen):
-                    if seen[row] == values[at] and count[row] >= limits[values[at]]:
-                        fits = False
-        if fits:
+        if items[k] >= len(start) or has_room(items[k], seen, count, n_seen, start, end, values, limits):
             joins[k] = True
             n -= 1
-            if items[k] < n_known:
-                for at in range(indptr[items[k]], indptr[items[k] + 1]):
-                    n_seen = _counted(seen, count, n_seen, values[at])
+            if items[k] < len(start):
+                seen, count, n_seen = counted(items[k], seen, count, n_seen, start, end, values)
     return joins
