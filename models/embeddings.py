@@ -11,13 +11,17 @@ import numpy as np
 from numba import njit
 from numpy.random import Generator
 from numpy.typing import NDArray
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+from scipy import sparse
 
 from features.compiled import FLOAT_ROWS, FLOATS, INTS
 from features.interactions import DAY_S, History, IntArray
 from features.snapshot import Snapshot
+from models.content import ContentSettings, content_vectors
+from models.neighbours import divided, kept, likenesses
 from models.sampled_softmax import Examples, SampledSoftmaxSettings, learned
 from models.scorer import Features, Reason, Scorer, Scores, best_first, event_weights, interaction_weights, of_latest
+from models.successors import SuccessionSettings, succession, sums
 
 FloatArray = NDArray[np.float32]
 REASONS: Final = ("Tends to follow what you chose lately.", "Tends to follow {0}.", "Tends to follow {0} and {1}.")
@@ -33,6 +37,16 @@ class EmbeddingsSettings(SampledSoftmaxSettings):
     """From so many interactions it is learned, at most, the latest."""
     repeats: bool = True
     """Whether it is learned that an item comes again."""
+    together: NonNegativeInt = 5
+    """Of how many items that it is chosen together with the vector of an item is made, besides its own."""
+    together_weight: PositiveFloat = 1.0
+    """What these count, all of them, beside an item's own vector, that counts 1."""
+    alike: NonNegativeInt = 3
+    """Of how many items that the catalog describes alike the vector of an item is made, besides."""
+    alike_weight: PositiveFloat = 2.0
+    """What these count, all of them."""
+    content: ContentSettings = ContentSettings()
+    """What is called alike."""
 
 
 @dataclass(frozen=True)
@@ -63,10 +77,7 @@ class Embeddings(Scorer):
         """Return the vectors with which the histories in ``snapshot`` tell best what came next in them."""
         weights = event_weights(snapshot)
         examples = _examples(snapshot, weights, config)
-        vectors, steps, turn = learned(examples, len(snapshot.items), config, rng)
-        known = np.zeros(len(vectors), np.bool_)
-        known[examples.items] = len(examples.at) > 0
-        return cls(config, weights, np.where(known[:, np.newaxis], vectors, np.float32(0)), steps, turn)
+        return cls(config, weights, *learned(examples, _made_of(snapshot, config), config, rng))
 
     def scores(self, history: History, items: IntArray, now: datetime) -> Scores:
         """Return how likely each of ``items`` is to come next, as a share; 0 for what is not known."""
@@ -138,6 +149,38 @@ def _cosines(told, vectors, lengths, items):  # type: ignore[no-untyped-def]
                     product += told[k, f] * vectors[items[row], f]
                 found[row, k] = product / (lengths[items[row]] * told_lengths[k])
     return found
+
+
+def _made_of(snapshot: Snapshot, config: EmbeddingsSettings) -> sparse.csr_matrix:
+    """Return what the vectors of the items of ``snapshot`` are made of; see ``learned``."""
+    made_of = sparse.identity(len(snapshot.items), np.float32, "csr")
+    if config.together:
+        made_of = made_of + config.together_weight * _evened(kept(_together(snapshot, config), config.together))
+    if config.alike:
+        alike = likenesses(content_vectors(snapshot, config.content), config.alike)
+        made_of = made_of + config.alike_weight * _evened(alike)
+    return made_of.tocsr()
+
+
+def _together(snapshot: Snapshot, config: EmbeddingsSettings) -> sparse.csr_matrix:
+    """Return how much each two items of ``snapshot`` are chosen by the same people, one soon after the other."""
+    counting = SuccessionSettings(
+        distance=config.recent_interactions,
+        distance_decay=0.8,
+        length_exponent=0,
+        pair_half_life_days=config.half_life_days,
+        gap_half_life_days=36_500,
+    )
+    after = succession(snapshot, counting)
+    ties = (after + after.T).tocsr()
+    # One pair alone is no sign of anything.
+    length = np.sqrt(np.asarray(ties.sum(axis=1)).ravel() + 1)
+    return divided(ties, length, length)
+
+
+def _evened(ties: sparse.csr_matrix) -> sparse.csr_matrix:
+    """Return ``ties`` with rows that add up to 1, or 0."""
+    return divided(ties, sums(ties)[0], np.ones(ties.shape[1]))
 
 
 def _examples(snapshot: Snapshot, weights: FloatArray, config: EmbeddingsSettings) -> Examples:

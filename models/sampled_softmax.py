@@ -10,6 +10,7 @@ from numba import njit
 from numpy.random import Generator
 from numpy.typing import NDArray
 from pydantic import Field, PositiveFloat, PositiveInt
+from scipy import sparse
 
 from features.interactions import IntArray
 from features.settings import Settings
@@ -66,9 +67,13 @@ class Examples:
 
 
 def learned(
-    examples: Examples, n_items: int, config: SampledSoftmaxSettings, rng: Generator
+    examples: Examples, made_of: sparse.csr_matrix, config: SampledSoftmaxSettings, rng: Generator
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return a vector for each item, one for each step back from what came next, and a matrix.
+
+    The vector of an item is a weighted sum of vectors that are learned, some of them for several items: what is hardly
+    ever chosen takes part in what is learned of others. Row ``i`` of ``made_of``, shape (items, learned vectors), has
+    the weights for item ``i``.
 
     The vector ``u`` of a history is the sum, over its interactions, of ``weight x item vector x step vector``, number
     by number, times the matrix: without it, what comes before and what comes after would be the same. An item is as
@@ -79,14 +84,17 @@ def learned(
     cause and as an outcome is what Hou et al. found to help (CORE, 2022).
 
     Returns:
-        The vectors, shape (n_items, factors); the steps, shape (recent_interactions, factors): row ``k`` is of the
-        interaction that has ``k`` others between itself and what came next; the matrix, shape (factors, factors).
+        The vectors, shape (items, factors), 0 for an item of which nothing is learned; the steps, shape
+        (recent_interactions, factors): row ``k`` is of the interaction that has ``k`` others between itself and what
+        came next; the matrix, shape (factors, factors).
     """
-    vectors = _Learned((rng.standard_normal((n_items, config.factors)) / np.sqrt(config.factors)).astype(np.float32))
+    n_items, n_learned = made_of.shape
+    own = _Learned((rng.standard_normal((n_learned, config.factors)) / np.sqrt(config.factors)).astype(np.float32))
     decay = FIRST_STEP_DECAY ** np.arange(config.recent_interactions, dtype=np.float32)
     steps = _Learned(np.repeat(decay[:, np.newaxis], config.factors, axis=1))
     turn = _Learned(np.eye(config.factors, dtype=np.float32))
     every_step, every_number = np.arange(len(decay)), np.arange(config.factors)
+    shares = made_of.indptr.astype(np.int64), made_of.indices.astype(np.int32), made_of.data.astype(np.float32)
     asked = np.bincount(examples.items[examples.at], minlength=n_items) / max(len(examples.at), 1)
     # Also what nobody came to, only from: it has to be told from the rest.
     drawn = np.bincount(examples.items, minlength=n_items) ** DRAWN_EXPONENT
@@ -100,27 +108,30 @@ def learned(
         order = rng.permutation(len(examples.at))
         for start in range(0, len(order), BATCH):
             some = order[start : start + BATCH]
-            at, first = examples.at[some], examples.first[some]
-            right = examples.items[at]
-            others = np.searchsorted(up_to, rng.random(config.drawn) * up_to[-1])
-            items, place = np.unique(np.concatenate([right, others.astype(np.int32)]), return_inverse=True)
-            told = _told(vectors.value, steps.value, examples.items, examples.weight, at, first)
-            turned_slope, slope = _slopes(
-                told @ turn.value, vectors.value[items], place[: len(at)], missing[items], examples.worth[some], config
+            right = examples.items[examples.at[some]]
+            others = np.searchsorted(up_to, rng.random(config.drawn) * up_to[-1]).astype(np.int32)
+            items, place = np.unique(np.concatenate([right, others]), return_inverse=True)
+            before, weight = _before(
+                examples.items, examples.weight, examples.at[some], examples.first[some], len(decay)
             )
-            vectors.slope[items] += slope
+            used, row = np.unique(np.concatenate([items, before.ravel()]), return_inverse=True)
+            looked, before = row[: len(items)], row[len(items) :].reshape(before.shape)
+            vectors = _sums(used, *shares, own.value)
+            slope = np.zeros_like(vectors)
+            told = _told(vectors, steps.value, before, weight)
+            turned_slope, slope[looked] = _slopes(
+                told @ turn.value, vectors[looked], place[: len(some)], missing[items], examples.worth[some], config
+            )
             turn.slope += told.T @ turned_slope
-            told_slope = turned_slope @ turn.value.T
-            before = _spread(
-                *(vectors.value, steps.value, examples.items, examples.weight, at, first, told_slope),
-                *(vectors.slope, steps.slope),
-            )
+            _spread(vectors, steps.value, before, weight, turned_slope @ turn.value.T, slope, steps.slope)
+            changed = _handed_on(used, *shares, slope, own.slope)
             move += 1
             rate = config.learning_rate * max(1 - move / n_moves, LAST_RATE)
-            vectors.move(np.union1d(items, before), rate, move)
+            own.move(changed, rate, move)
             steps.move(every_step, rate, move)
             turn.move(every_number, rate, move)
-    return vectors.value, steps.value, turn.value
+    every_item = np.arange(n_items)
+    return _sums(every_item, *shares, own.moved_value()), steps.value, turn.value
 
 
 class _Learned:
@@ -132,7 +143,11 @@ class _Learned:
 
     def move(self, rows: NDArray[Any], rate: float, number: int) -> None:
         """Move ``rows``, for the time ``number``, from 1, and forget their slopes."""
-        _adam(self.value, self.slope, self._mean, self._square, rows.astype(np.int64), np.float32(rate), number)
+        _adam(self.value, self.slope, self._mean, self._square, rows, np.float32(rate), number)
+
+    def moved_value(self) -> FloatArray:
+        """Return the numbers, 0 in rows that were never moved."""
+        return np.where(self._square.any(axis=1, keepdims=True), self.value, np.float32(0))
 
 
 def _slopes(
@@ -174,35 +189,65 @@ def _lengths(vectors: FloatArray) -> FloatArray:
 
 
 @njit(cache=True)
-def _told(vectors, steps, items, weight, at, first):  # type: ignore[no-untyped-def]
-    """Return the vector of what came before each of ``at``."""
-    found = np.zeros((len(at), vectors.shape[1]), np.float32)
+def _before(items, weight, at, first, n):  # type: ignore[no-untyped-def]
+    """Return what came before each of ``at``, up to ``n`` items, the last one first, and their weights, 0 beyond."""
+    before, weights = np.zeros((len(at), n), np.int32), np.zeros((len(at), n), np.float32)
     for row in range(len(at)):
-        for k in range(min(len(steps), at[row] - first[row])):
-            before = at[row] - 1 - k
-            for f in range(vectors.shape[1]):
-                found[row, f] += weight[before] * steps[k, f] * vectors[items[before], f]
+        for k in range(n):
+            place = max(at[row] - 1 - k, first[row])
+            before[row, k] = items[place]
+            if at[row] - 1 - k >= first[row]:
+                weights[row, k] = weight[place]
+    return before, weights
+
+
+@njit(cache=True)
+def _sums(rows, indptr, indices, share, learned):  # type: ignore[no-untyped-def]
+    """Return the vectors that ``rows`` of the matrix ``indptr, indices, share`` make of the ``learned`` ones."""
+    found = np.zeros((len(rows), learned.shape[1]), np.float32)
+    for k in range(len(rows)):
+        for at in range(indptr[rows[k]], indptr[rows[k] + 1]):
+            one = learned[indices[at]]
+            for f in range(len(one)):
+                found[k, f] += share[at] * one[f]
     return found
 
 
 @njit(cache=True)
-def _spread(vectors, steps, items, weight, at, first, slope, vectors_slope, steps_slope):  # type: ignore[no-untyped-def]
-    """Add to the slopes by ``vectors`` and ``steps`` what the ``slope`` by what ``_told`` returns makes of them.
+def _handed_on(rows, indptr, indices, share, slope, learned_slope):  # type: ignore[no-untyped-def]
+    """Add to ``learned_slope`` what the ``slope`` by what ``_sums`` returns makes of it; return its changed rows."""
+    changed = np.zeros(len(learned_slope), np.bool_)
+    for k in range(len(rows)):
+        for at in range(indptr[rows[k]], indptr[rows[k] + 1]):
+            one = learned_slope[indices[at]]
+            changed[indices[at]] = True
+            for f in range(len(one)):
+                one[f] += share[at] * slope[k, f]
+    return np.flatnonzero(changed)
 
-    Return the items whose slopes changed, some of them several times.
-    """
-    changed = np.empty(len(at) * len(steps), np.int32)
-    n = 0
-    for row in range(len(at)):
-        for k in range(min(len(steps), at[row] - first[row])):
-            before = at[row] - 1 - k
-            item = changed[n] = items[before]
-            n += 1
-            for f in range(vectors.shape[1]):
-                one = weight[before] * slope[row, f]
-                vectors_slope[item, f] += one * steps[k, f]
-                steps_slope[k, f] += one * vectors[item, f]
-    return changed[:n]
+
+@njit(cache=True)
+def _told(vectors, steps, before, weight):  # type: ignore[no-untyped-def]
+    """Return the vector of each row of ``before``."""
+    found = np.zeros((len(before), vectors.shape[1]), np.float32)
+    for row in range(len(before)):
+        for k in range(len(steps)):
+            if weight[row, k] > 0:
+                for f in range(vectors.shape[1]):
+                    found[row, f] += weight[row, k] * steps[k, f] * vectors[before[row, k], f]
+    return found
+
+
+@njit(cache=True)
+def _spread(vectors, steps, before, weight, slope, vectors_slope, steps_slope):  # type: ignore[no-untyped-def]
+    """Add to the slopes by ``vectors`` and ``steps`` what the ``slope`` by what ``_told`` returns makes of them."""
+    for row in range(len(before)):
+        for k in range(len(steps)):
+            if weight[row, k] > 0:
+                for f in range(vectors.shape[1]):
+                    one = weight[row, k] * slope[row, f]
+                    vectors_slope[before[row, k], f] += one * steps[k, f]
+                    steps_slope[k, f] += one * vectors[before[row, k], f]
 
 
 @njit(cache=True, error_model="numpy")

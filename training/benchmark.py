@@ -279,11 +279,11 @@ class Benchmark:
         questions = self._plan.validation.questions.sample(QUESTIONS_ALONE, rng)
         answerable = np.flatnonzero(np.diff(questions.relevant.indptr))
         questions = questions.those(answerable)
-        suited = [name for name, part in PARTS.items() if part.suits(data)]
+        suited = {name: part.share for name, part in PARTS.items() if part.suits(data)}
         choices = {}
-        budget_s = self._budget_s * SHARE_FOR_PARTS
-        for number, name in enumerate(suited, 1):
-            until_s = budget_s * number / len(suited)
+        until_s, a_share_s = 0.0, self._budget_s * SHARE_FOR_PARTS / sum(suited.values())
+        for name, share in suited.items():
+            until_s += share * a_share_s
             with self._task(f"Choose settings: {name}", TRIALS) as advance:
                 choice = best_settings(name, data, snapshot, questions, self._studies, TRIALS, until_s, rng, advance)
             if choice.ndcg > 0 or not choice.trials:

@@ -51,12 +51,14 @@ class Part:
         start: Values that often do well, of what the space varies: the first trial. Where it varies nothing, there is
             none: the part answers nothing by itself, and only says what it knows of what others propose.
         suits: Whether it makes sense, given the data.
+        share: How much of the time for trials is its own, where that of most others is 1.
     """
 
     fit: Fit
     space: Callable[[BaseTrial, Data], Settings]
     start: Mapping[str, float]
     suits: Callable[[Data], bool] = lambda data: True
+    share: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +230,6 @@ def _embeddings(trial: BaseTrial, data: Data) -> Settings:
     return EmbeddingsSettings(
         repeats=data.repeats,
         temperature=trial.suggest_float("temperature", 0.05, 0.2, log=True),
-        epochs=trial.suggest_int("epochs", 4, 12),
         half_life_days=data.span_days * trial.suggest_float("half_life_spans", 0.1, 10.0, log=True),
     )
 
@@ -322,8 +323,9 @@ PARTS: Final[dict[str, Part]] = {
     Embeddings.name: Part(
         Embeddings.fit,
         _embeddings,
-        {"temperature": 0.09, "epochs": 6, "half_life_spans": 0.5},
+        {"temperature": 0.09, "half_life_spans": 0.5},
         lambda data: data.ordered,
+        share=4.0,
     ),
 }
 """What a blend may be made of, by name."""

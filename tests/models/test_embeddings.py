@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from features.interactions import History
 from features.snapshot import Snapshot
@@ -11,8 +12,8 @@ from models.embeddings import Embeddings, EmbeddingsSettings
 from models.sampled_softmax import LAST_RATE, Examples, SampledSoftmaxSettings, learned
 from tests.worlds import NOW, event, item, snapshot
 
-QUICK = EmbeddingsSettings(factors=8, drawn=16, epochs=600, learning_rate=0.02)
-"""Enough to learn a world of a dozen items by heart."""
+QUICK = EmbeddingsSettings(factors=8, drawn=16, epochs=600, learning_rate=0.02, together=0)
+"""Enough to learn a world of a dozen items by heart, each of them by itself."""
 
 
 def ring(folder: Path, n: int = 8, users: int = 40) -> Snapshot:
@@ -150,7 +151,7 @@ def test_items_are_as_likely_as_they_came_next_though_only_some_are_looked_at() 
     examples = Examples(items, np.ones(2 * n, np.float32), at, at - 1, np.ones(n, np.float32))
     config = SampledSoftmaxSettings(factors=6, temperature=0.5, epochs=200, drawn=2, learning_rate=0.01)
 
-    vectors, steps, turn = learned(examples, 4, config, np.random.default_rng(0))
+    vectors, steps, turn = learned(examples, sparse.identity(4, np.float32, "csr"), config, np.random.default_rng(0))
 
     told = steps[0] * vectors[0] @ turn
     cosines = vectors @ told / (np.linalg.norm(vectors, axis=1) * np.linalg.norm(told))
@@ -158,19 +159,48 @@ def test_items_are_as_likely_as_they_came_next_though_only_some_are_looked_at() 
     np.testing.assert_allclose(likely / likely.sum(), [0.6, 0.3, 0.1], atol=0.03)
 
 
+def test_two_items_that_only_come_together_begin_as_one(tmp_path: Path) -> None:
+    # Each is made half of itself and half of the other, before anything is learned of either.
+    pairs = {"tea": "pot", "jam": "bread"}
+    chosen = [event(first, name, days) for first, second in pairs.items() for name, days in ((first, 2), (second, 1))]
+    world = snapshot(tmp_path, chosen, [])
+    config = EmbeddingsSettings(epochs=1, learning_rate=1e-9, together=5, together_weight=1.0)
+    found = Embeddings.fit(world, config, np.random.default_rng(0))
+    tea, pot, jam, bread = found.vectors[history_of(world, "tea", "pot", "jam", "bread").item]
+    np.testing.assert_allclose(tea, pot, atol=1e-6)
+    np.testing.assert_allclose(jam, bread, atol=1e-6)
+    assert abs(tea @ jam) < 0.3 * np.linalg.norm(tea) * np.linalg.norm(jam)
+
+
+def test_an_item_that_nobody_chose_yet_comes_after_what_its_likes_came_after(tmp_path: Path) -> None:
+    chosen = [event(f"u{user}", name, days) for user in range(9) for name, days in (("tea", 3), ("pot", 2), ("jam", 1))]
+    titles = {"tea": "green tea", "pot": "glass pot", "jam": "plum jam", "new": "glass pot large", "odd": "bicycle"}
+    world = snapshot(tmp_path, chosen, [item(name, title=title) for name, title in titles.items()])
+    found = Embeddings.fit(world, QUICK, np.random.default_rng(0))
+    items = dict(zip(titles, history_of(world, *titles).item.tolist(), strict=True))
+    scores = found.scores(history_of(world, "tea"), np.arange(len(world.items), dtype=np.int32), NOW)
+    assert scores[items["new"]] > scores[items["jam"]] > 0
+    assert scores[items["odd"]] == 0
+
+
 def test_each_slope_is_that_of_the_loss() -> None:
     # Adam's first move goes by the sign of a slope alone: along each number that moved, the loss falls.
     rng = np.random.default_rng(0)
     items, weight = np.array([0, 2, 0, 1], np.int32), rng.uniform(0.5, 2, 4).astype(np.float32)
     examples = Examples(items, weight, np.array([3]), np.array([0]), np.ones(1, np.float32))
+    made_of = np.array([[1, 0.5, 0], [0, 1, 0.3], [0.2, 0, 2]])
 
     def parameters(rate: float) -> tuple[np.ndarray, ...]:
         config = SampledSoftmaxSettings(
             factors=3, temperature=0.5, epochs=1, drawn=500, learning_rate=rate, recent_interactions=2
         )
-        return tuple(one.astype(np.float64) for one in learned(examples, 3, config, np.random.default_rng(1)))
+        shares = sparse.csr_matrix(made_of, dtype=np.float32)
+        found = learned(examples, shares, config, np.random.default_rng(1))
+        vectors, steps, turn = (one.astype(np.float64) for one in found)
+        return np.linalg.solve(made_of, vectors), steps, turn
 
-    def loss(vectors: np.ndarray, steps: np.ndarray, turn: np.ndarray) -> float:
+    def loss(own: np.ndarray, steps: np.ndarray, turn: np.ndarray) -> float:
+        vectors = made_of @ own
         told = (weight[2] * steps[0] * vectors[0] + weight[1] * steps[1] * vectors[2]) @ turn
         cosines = vectors @ told / (np.linalg.norm(vectors, axis=1) * np.linalg.norm(told))
         return float(np.log(np.exp(cosines / 0.5).sum()) - cosines[1] / 0.5)
