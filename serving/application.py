@@ -126,8 +126,9 @@ async def refused(_: Request, error: AttuneError) -> JSONResponse:
     return JSONResponse(problem(code, str(error), getattr(error, "field", None) or None), error.status, headers)
 
 
-app.add_middleware(Quick, routes=[*rankings.router.routes, *decisions.router.routes], refused=refused)
+QUICK: Final = [*rankings.router.routes, *decisions.router.routes]
 app.add_middleware(ShortBodies)
+app.add_middleware(Quick, routes=QUICK, refused=refused, longest=MAX_BODY_BYTES)
 app.add_middleware(CrossOrigin)
 
 

@@ -10,11 +10,11 @@ from pydantic_core import to_json
 from serving.live_catalog import LiveCatalog
 
 CARDS_KEPT: Final = 65_536
-SHOWN: Final = ("title", "url", "image_url", "price")
+MEMBERS: Final = ("item_id", "title", "url", "image_url", "price")
 
 
 class Card(NamedTuple):
-    """An item in a list: its id, and that with what is known of ``SHOWN`` as members of a JSON object."""
+    """An item in a list: its id, and that with what is known of the other ``MEMBERS`` as members of a JSON object."""
 
     item_id: str
     json: str
@@ -27,7 +27,7 @@ class Cards:
         self._catalog = catalog
         self._version = catalog.version
         # One chunk: a table as it is read from a file has many, and looks through them for each row.
-        self._shown = catalog.rows(None).select("item_id", *SHOWN).rechunk()
+        self._shown = catalog.rows(None).select(MEMBERS).rechunk()
         self._changed: set[int] = set()
         self._cards: dict[int, Card] = {}
 
@@ -35,17 +35,25 @@ class Cards:
         """Return the cards of ``items``."""
         if self._catalog.version != self._version:
             self._forget_changed()
-        missing = [item for item in items if item not in self._cards]
-        if missing:
-            if len(self._cards) + len(missing) > CARDS_KEPT:
-                self._cards.clear()
-                missing = list(items)
-            for item in missing:
-                # Of these few columns, a row by itself is there sooner than a table of even one row.
-                row = self._catalog.row(item) if item in self._changed else self._shown.row(item, named=True)
-                known = {name: row[name] for name in ("item_id", *SHOWN) if row[name] is not None}
-                self._cards[item] = Card(row["item_id"], to_json(known).decode()[1:-1])
-        return [self._cards[item] for item in items]
+        cards = self._cards
+        try:
+            return [cards[item] for item in items]
+        except KeyError:
+            if len(cards) + len(items) > CARDS_KEPT:
+                cards.clear()
+            for item in items:
+                if item not in cards:
+                    cards[item] = self._card(item)
+        return [cards[item] for item in items]
+
+    def _card(self, item: int) -> Card:
+        if item in self._changed:
+            row = self._catalog.row(item)
+            fields = tuple(row[name] for name in MEMBERS)
+        else:
+            fields = self._shown.row(item)  # of these few columns it is there sooner than a table of even one row
+        known = {name: field for name, field in zip(MEMBERS, fields, strict=True) if field is not None}
+        return Card(fields[0], to_json(known).decode()[1:-1])
 
     def _forget_changed(self) -> None:
         changed = self._catalog.changed_since(self._version)

@@ -223,8 +223,8 @@ class Pipeline:
         items = asked.taken
         return Ranking(
             items,
-            np.concatenate([one.scores for one in placed]),
-            tuple(name for one in placed for name in one.scorers),
+            placed[0].scores if len(placed) == 1 else np.concatenate([one.scores for one in placed]),
+            placed[0].scorers if len(placed) == 1 else tuple(name for one in placed for name in one.scorers),
             {} if query.only is None else self._removed(asked),
             None if len(items) == query.n else self._shortfall(asked),
             explored,
@@ -432,12 +432,10 @@ class Pipeline:
     def _best(self, asked: Asked, pool: Pool, pinned: IntArray) -> NDArray[np.int64]:
         """Return the rows of ``pool`` that join the list: the pinned ones, then the best that pass everything."""
         n, items, caps = asked.query.n - len(asked.taken), pool.items, asked.plan.caps
-        first, taken, buried = (
-            pool.rows(some) if len(some) else NO_ROWS for some in (pinned, asked.taken, asked.buried)
-        )
-        out = np.concatenate([taken, buried])
+        first, taken, buried = (_there(pool, some) for some in (pinned, asked.taken, asked.buried))
         rows: NDArray[np.int64] = admitted(
-            *(items, pool.base, pool.total, first[first >= 0], out[out >= 0], *asked.rules.asked(items)),
+            *(items, pool.base, pool.total, first, np.concatenate([taken, buried]) if len(buried) else taken),
+            *asked.rules.asked(items),
             *(NO_LIMITS if caps is None else caps.limits()),
             *(asked.taken, n),
         )
@@ -446,7 +444,7 @@ class Pipeline:
     def _take(self, asked: Asked, placed: list[Placed], more: Placed | None) -> None:
         if more is not None and len(more.items):
             placed.append(more)
-            asked.taken = np.concatenate([asked.taken, more.items])
+            asked.taken = np.concatenate([asked.taken, more.items]) if len(asked.taken) else more.items
 
     def _explore(self, asked: Asked, placed: list[Placed]) -> Explored | None:
         """Leave a place to chance as the recipe says, and put the item that chance chooses there."""
@@ -555,6 +553,14 @@ def _distinct(items: IntArray) -> IntArray:
     """Return ``items``, each once, in the order in which they first come."""
     _, first = np.unique(items, return_index=True)
     return items[np.sort(first)]
+
+
+def _there(pool: Pool, items: IntArray) -> NDArray[np.int64]:
+    """Return the rows of those of ``items`` that are in the running."""
+    if not len(items):
+        return NO_ROWS
+    rows = pool.rows(items)
+    return rows[rows >= 0]
 
 
 def _those(items: IntArray, only: IntArray | None) -> IntArray:

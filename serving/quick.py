@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from typing import Final
 
 from fastapi import Request
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, TypeAdapter, ValidationError
-from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -23,15 +23,19 @@ Answer = Callable[[Request, BaseModel], Awaitable[Response]]
 class Quick:
     """Middleware that answers a request with a body itself where it is as documented; others go the long way.
 
-    The function of such a route, whose path is fixed, takes the request and the body. What does not fit is read
-    once more on the long way, which says what is wrong.
+    The function of such a route, whose path is fixed, takes the request and the body. What does not fit, or is longer
+    than ``longest`` bytes, is read once more on the long way, which says what is wrong.
     """
 
     def __init__(
-        self, app: ASGIApp, routes: Iterable[BaseRoute], refused: Callable[[Request, AttuneError], Awaitable[Response]]
+        self,
+        app: ASGIApp,
+        routes: Iterable[BaseRoute],
+        refused: Callable[[Request, AttuneError], Awaitable[Response]],
+        longest: int,
     ) -> None:
         """Answer for those of ``routes`` that take such a body, and by ``refused`` what they raise."""
-        self._app, self._refused = app, refused
+        self._app, self._refused, self._longest = app, refused, longest
         self._routes: dict[str, tuple[APIRoute, Callable[[bytes], BaseModel], Answer]] = {}
         for route in routes:
             if isinstance(route, APIRoute) and route.methods == {"POST"} and route.body_field is not None:
@@ -47,19 +51,18 @@ class Quick:
             return
         route, read, answer = quick
         messages: list[Message] = []
-        wrong: Exception
-        try:
-            while not messages or messages[-1].get("more_body"):
-                messages.append(await receive())
-            body = read(b"".join(message.get("body", b"") for message in messages))
-        except (ValidationError, HTTPException) as error:
-            unread, wrong = iter(messages), error
+        length, body = 0, None
+        while not messages or (messages[-1].get("more_body") and length <= self._longest):
+            messages.append(await receive())
+            length += len(messages[-1].get("body", b""))
+        with suppress(ValidationError):
+            if length <= self._longest:
+                body = read(b"".join(message.get("body", b"") for message in messages))
+        if body is None:
+            unread = iter(messages)
 
             async def again() -> Message:
-                message = next(unread, None)
-                if message is None and isinstance(wrong, HTTPException):  # a body that is too long is not read on
-                    raise wrong
-                return message or await receive()
+                return next(unread, None) or await receive()
 
             await self._app(scope, again, send)
             return

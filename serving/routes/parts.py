@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import Request
@@ -11,6 +12,7 @@ from pydantic import BaseModel
 from serving.assembly import Assembly
 from serving.champion import Served
 from serving.ingestion import read_json
+from serving.quick import JSON
 
 
 def assembly(request: Request) -> Assembly:
@@ -41,4 +43,14 @@ async def json_of(request: Request) -> Any:
 
 def answered(answer: BaseModel) -> Response:
     """Return ``answer`` as JSON; FastAPI would check once more what is of the right type already."""
-    return Response(answer.model_dump_json(exclude_none=True), media_type="application/json")
+    return Written(answer.model_dump_json(exclude_none=True).encode())
+
+
+class Written(Response):
+    """An answer that is JSON already, and needs no other headers than that says."""
+
+    media_type = "application/json"
+
+    def init_headers(self, headers: Mapping[str, str] | None = None) -> None:
+        """Write the two headers as they are sent."""
+        self.raw_headers = [(b"content-length", str(len(self.body)).encode()), JSON]

@@ -14,7 +14,7 @@ from serving.answers import rankings as answers
 from serving.assembly import Assembly
 from serving.champion import Served
 from serving.pipeline import Pipeline
-from serving.routes.parts import answered, assembly, serving
+from serving.routes.parts import Written, answered, assembly, serving
 from serving.visitors import Visitor
 from serving.wire import rankings as wire
 from serving.wire.messages import Id
@@ -57,7 +57,7 @@ def _for_visitor(
     recipe = parts.decisions.recipe(body.recipe, visitor, now, ranking_id, body.variants)
     body = body if recipe == body.recipe else body.model_copy(update={"recipe": recipe})
     made = ranked(served.pipeline, visitor, body, now, ranking_id)
-    return _json(logged_answer(parts, served, made, kind, body, body.explain, why_not))
+    return Written(logged_answer(parts, served, made, kind, body, body.explain, why_not).encode())
 
 
 @router.post("/v1/recommend", response_model=wire.RankingAnswer)
@@ -77,7 +77,7 @@ async def similar(request: Request, body: wire.SimilarRequest) -> Response:
     """Return items that go with one item."""
     served, parts = serving(request), assembly(request)
     made = answers.similar(served.pipeline, body, parts.now(served.pipeline.bundle), parts.new_id())
-    return _json(logged_answer(parts, served, made, "similar", body, body.explain, body.why_not))
+    return Written(logged_answer(parts, served, made, "similar", body, body.explain, body.why_not).encode())
 
 
 @router.post("/v1/zones", response_model=wire.ZonesAnswer)
@@ -95,14 +95,10 @@ async def zones(request: Request, body: wire.ZonesRequest) -> Response:
         answer = logged_answer(parts, served, made, "recommend", one, body.explain)
         found.append(f'{{"zone": {json.dumps(zone.zone)}, {answer[1:]}')
         shown += [card.item_id for card in served.cards.of(made.ranking.items.tolist())]
-    return _json(f'{{"zones": [{", ".join(found)}]}}')
+    return Written(f'{{"zones": [{", ".join(found)}]}}'.encode())
 
 
 @router.get("/v1/rankings/{ranking_id}", response_model=wire.LoggedRanking)
 async def ranking(request: Request, ranking_id: Id) -> Response:
     """Return a ranking as it was shown, and what it was made of."""
     return answered(answers.shown(assembly(request).rankings.ranking(ranking_id)))
-
-
-def _json(text: str) -> Response:
-    return Response(text.encode(), media_type="application/json")

@@ -41,7 +41,7 @@ class Shop:
             return Response(str(error), error.status)
 
         self.app.include_router(router)
-        self.app.add_middleware(Quick, routes=router.routes, refused=refused)
+        self.app.add_middleware(Quick, routes=router.routes, refused=refused, longest=40)
 
     def asked(self, *parts: bytes, path: str = "/v1/greet", content_type: str = JSON) -> tuple[int, str]:
         received = [{"type": "http.request", "body": part, "more_body": True} for part in parts]
@@ -90,3 +90,8 @@ def test_what_the_function_raises_is_refused_in_its_own_words(shop: Shop) -> Non
 
 def test_a_route_whose_path_holds_a_name_goes_the_long_way(shop: Shop) -> None:
     assert shop.asked(b'{"name": "Ann"}', path="/v1/greet/Bob") == (200, "Bob and Ann")
+
+
+def test_a_long_body_goes_the_long_way_with_all_its_parts(shop: Shop) -> None:
+    parts = [b'{"name": "', *[b"A" * 30] * 5, b'"}']
+    assert shop.asked(*parts) == (200, f"{'A' * 150} the long way to /v1/greet")
