@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Final
 
@@ -18,6 +18,16 @@ from features.errors import AttuneError
 JSON: Final = (b"content-type", b"application/json")
 
 Answer = Callable[[Request, BaseModel], Awaitable[Response]]
+Read = Callable[[bytes], BaseModel]
+
+
+def with_bodies(routes: Iterable[BaseRoute]) -> Iterator[tuple[APIRoute, Read]]:
+    """Yield those of ``routes`` that are posted a body to a fixed path, with what reads it; raises ValidationError."""
+    for route in routes:
+        if isinstance(route, APIRoute) and route.methods == {"POST"} and route.body_field is not None:
+            body_type = route.body_field.field_info.annotation
+            if isinstance(body_type, type) and issubclass(body_type, BaseModel) and not route.param_convertors:
+                yield route, TypeAdapter(body_type).validate_json
 
 
 class Quick:
@@ -36,12 +46,9 @@ class Quick:
     ) -> None:
         """Answer for those of ``routes`` that take such a body, and by ``refused`` what they raise."""
         self._app, self._refused, self._longest = app, refused, longest
-        self._routes: dict[str, tuple[APIRoute, Callable[[bytes], BaseModel], Answer]] = {}
-        for route in routes:
-            if isinstance(route, APIRoute) and route.methods == {"POST"} and route.body_field is not None:
-                body_type = route.body_field.field_info.annotation
-                if isinstance(body_type, type) and issubclass(body_type, BaseModel) and not route.param_convertors:
-                    self._routes[route.path] = route, TypeAdapter(body_type).validate_json, route.endpoint
+        self._routes: dict[str, tuple[APIRoute, Read, Answer]] = {}
+        for route, read in with_bodies(routes):
+            self._routes[route.path] = route, read, route.endpoint
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""

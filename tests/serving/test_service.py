@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from serving.application import MAX_BODY_BYTES, app
+from serving.application import MAX_BODY_BYTES, Direct, app
 from tests.serving.shop import SHOWN, add, bundle_of, point_to
 
 Json = dict[str, object]
@@ -98,6 +98,32 @@ def test_everything_in_a_request_counts(client: TestClient) -> None:
     answer = client.post("/v1/recommend", json=body).json()
     assert ids(answer) == ["cake"]
     assert answer["shortfall_reason"].startswith("1 of 10 items: 1 of 11 items pass the filters (removed: ")
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/recommend", {"user_id": "dan", "n": 3, "explain": True}),
+        ("/v1/rank", {"user_id": "dan", "items": ["salt", "milk", "nothing"]}),
+        ("/v1/similar", {"item_id": "tea"}),
+        ("/v1/zones", {"user_id": "dan", "zones": [{"zone": "top", "n": 2}, {"zone": "side", "n": 2}]}),
+    ],
+)
+def test_a_ranking_that_is_answered_at_once_is_the_same_and_what_is_wrong_goes_on_to_the_application(
+    client: TestClient, path: str, body: Json
+) -> None:
+    answer = Direct.at_once[path.encode()]
+    through = client.post(path, json=body)
+    directly = answer(through.request.content)
+    assert directly is not None
+    assert directly.raw_headers == through.headers.raw
+
+    def compared(text: bytes | memoryview) -> bytes:
+        return re.sub(rb'"ranking_id": "\w+"', b"", bytes(text))
+
+    assert compared(directly.body) == compared(through.content)
+    assert answer(b"{}") is None
+    assert answer(through.request.content[:-1] + b', "recipe": "nothing"}') is None
 
 
 def test_ids_that_no_item_has_are_listed_and_do_no_harm(client: TestClient) -> None:
