@@ -104,7 +104,7 @@ class Popularity(Scorer):
 
     def scores(self, history: History, items: IntArray, now: datetime) -> Scores:
         """Return the strength of each of ``items``, the same for everybody."""
-        return np.maximum(self.strength[items], 0)
+        return np.maximum(self.strength.take(items), 0)
 
     def features(self, history: History, items: IntArray, now: datetime) -> Features:
         """Return the columns ``feature_names``."""

@@ -354,7 +354,7 @@ def anchored(query: Query, history: History, settings: SourceSettings) -> Histor
                 bought = bought[of_basket]
             history = history[bought]
         case "recent_views":
-            history = history[np.flatnonzero(history.event_type == VIEW)[-RECENT_VIEWS:]]
+            history = history[(history.event_type == VIEW).nonzero()[0][-RECENT_VIEWS:]]
         case "history":
             pass
     if settings.lookback_days is not None and settings.source != "new":

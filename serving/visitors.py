@@ -133,9 +133,12 @@ class Visitors:
 
     def history(self, profile: Profile) -> History:
         """Return the interactions of ``profile`` with items of the bundle."""
-        items = profile.interactions[:, ITEM]
-        if self._store is not None and len(items) and items.max() >= len(self._index_of_number):
-            self._learn_numbers(self._store)
+        history = profile.history(self._index_of_number, self._codes)
+        if len(history) == len(profile.interactions) or self._store is None:
+            return history
+        if profile.interactions[:, ITEM].max() < len(self._index_of_number):
+            return history  # what is left out is not of the bundle
+        self._learn_numbers(self._store)
         return profile.history(self._index_of_number, self._codes)
 
     def _of_bundle(self, user_id: str, now: datetime, context: Mapping[str, Scalar]) -> Visitor:
