@@ -86,7 +86,8 @@ class NeighbourScorer(Lookup):
 
     def anchors(self, history: History, now: datetime) -> tuple[IntArray, NDArray[np.float32]]:
         """Return the items of the interactions that count, the last one first, and what each weighs."""
-        recent = history[max(0, len(history) - self.config.recent_interactions) :]
+        before = len(history) - self.config.recent_interactions
+        recent = history[before:] if before > 0 else history
         weight = interaction_weights(recent, self.event_weights, self.config.half_life_days, now)
         return _latest_first(np.ascontiguousarray(recent.item), weight, self.config.step_decay)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
+from typing import Final, TypeVar
 from weakref import finalize
 
 from features.catalog import Catalog
@@ -27,6 +27,10 @@ from serving.repeating import repeating
 from serving.visitors import Visitors
 
 log = logging.getLogger("attune")
+
+MAPPED_BYTES: Final = 2**40
+"""So much of a database is read where the system keeps it, or as much as SQLite allows: a call for each page costs more
+than reading it."""
 
 Reader = TypeVar("Reader", Catalog, SQLiteProfileStore)
 
@@ -129,6 +133,7 @@ class Champion:
     def _reading(self, reader: Callable[[sqlite3.Connection], Reader]) -> Reader:
         """Return a reader of the database whose connection ends with it: by itself a connection would stay open."""
         database = open_database(self._layout.database, any_thread=True)
+        database.execute(f"PRAGMA mmap_size = {MAPPED_BYTES}")
         made = reader(database)
         finalize(made, database.close)
         return made
