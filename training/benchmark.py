@@ -148,7 +148,7 @@ class Benchmark:
         questions = all_questions.those(rng.permutation(len(all_questions))[:QUESTIONS_TOGETHER])
         until_s = self._start_s + self._budget_s * SHARE_UNTIL_ASKED
         with self._task("Ask the validation", len(questions)) as advance:
-            asked = lessons_of(parts, counts, questions, repeats, until_s, advance)
+            asked = lessons_of(parts, counts, questions, repeats, until_s, advance=advance)
         found: list[tuple[dict[str, float], Blend]] = []
         for config in BLENDS:
             if found and monotonic() > self._start_s + self._budget_s * SHARE_UNTIL_LAST_TREES:
@@ -311,15 +311,14 @@ class Benchmark:
                 parts[WeightedSum.name] = WeightedSum.from_arrays(found, {}, parts)
                 settings[Merged.name] = MergedSettings(weights=weights, step_decay=0.6 if self._plan.ordered else 1.0)
                 parts[Merged.name] = Merged.of(parts, settings[Merged.name], len(self._whole.items))
-            most = LESSON_ROWS / self._plan.candidates * len(stage.questions) / total
-            wanted = min(len(stage.questions), int(most) + 1)
-            questions = stage.questions.those(rng.permutation(len(stage.questions))[:wanted])
+            questions = stage.questions.those(rng.permutation(len(stage.questions)))
+            most_rows = LESSON_ROWS * len(questions) / total
             now_s = monotonic()
             left_s = self._start_s + until_s - now_s
             # Few stages of many questions are better than many of few: to fit takes longer than to ask.
             end_s = now_s + max(now_s - began_s, left_s / (len(stages) - number + 1))
-            with self._task("Replay lessons", wanted) as advance:
-                found_here = lessons_of(parts, self._counts(settings), questions, repeats, end_s, advance)
+            with self._task("Replay lessons", len(questions)) as advance:
+                found_here = lessons_of(parts, self._counts(settings), questions, repeats, end_s, most_rows, advance)
             lessons.append(found_here.telling())
         return settings, Lessons.together(lessons)
 

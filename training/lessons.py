@@ -30,7 +30,8 @@ class Lessons:
     Attributes:
         columns: What was known of a candidate; shape (rows, columns).
         right: Whether it was to be found; shape (rows,).
-        list_lengths: How many rows, in their order, belong to one question; shape (questions,).
+        list_lengths: How many rows, in their order, belong to one question, 0 where none of the candidates was right;
+            shape (questions,).
         relevant: How many items were to be found, candidates or not; shape (questions,).
     """
 
@@ -87,9 +88,10 @@ def lessons_of(
     questions: Questions,
     repeats: bool,
     until_s: float = math.inf,
+    rows: float = math.inf,
     advance: Callable[[], None] = lambda: None,
 ) -> Lessons:
-    """Return the candidates for ``questions``, as when answering.
+    """Return the candidates for ``questions``, as when answering, where what was to be found is among them.
 
     Args:
         parts: Scorers that know nothing of the answers.
@@ -97,15 +99,19 @@ def lessons_of(
         questions: What is asked.
         repeats: Whether an item of the history may be an answer.
         until_s: Once ``monotonic()`` is beyond it, and ``FEWEST_QUESTIONS`` are answered, the others are left out.
+        rows: Once there are so many, too.
         advance: Called after each question.
     """
     columns: list[Features] = []
     right: list[NDArray[np.bool_]] = []
+    n_rows = 0
     for number, items, found in _candidates(parts, counts, questions, repeats):
-        columns.append(columns_of(parts, questions.histories.of(number), items, questions.asked_at(number)))
+        if len(items):
+            columns.append(columns_of(parts, questions.histories.of(number), items, questions.asked_at(number)))
         right.append(found)
+        n_rows += len(found)
         advance()
-        if number + 1 >= FEWEST_QUESTIONS and monotonic() > until_s:
+        if number + 1 >= FEWEST_QUESTIONS and (n_rows >= rows or monotonic() > until_s):
             break
     return Lessons.of_lists(columns, right, np.diff(questions.relevant.indptr), len(column_names(parts)))
 
@@ -121,13 +127,15 @@ def sum_of(
     columns: list[Features] = []
     right: list[NDArray[np.bool_]] = []
     for number, items, found in _candidates(parts, counts, questions, repeats):
+        right.append(found)
+        if not len(items):
+            continue
         history, now = questions.histories.of(number), questions.asked_at(number)
         told = [
             shares(part, history, items, now) if is_single(part) else shares(part, history, every, now)[items]
             for part in parts.values()
         ]
         columns.append(np.column_stack(told))
-        right.append(found)
     lessons = Lessons.of_lists(columns, right, np.diff(questions.relevant.indptr), len(parts)).telling()
     if not len(lessons.right):
         return dict.fromkeys(parts, 1.0)
@@ -143,10 +151,12 @@ def sum_of(
 def _candidates(
     parts: Mapping[str, Scorer], counts: Mapping[str, int], questions: Questions, repeats: bool
 ) -> Iterator[tuple[int, IntArray, NDArray[np.bool_]]]:
-    """Yield the number of each question, the candidates for it, and which of them were to be found."""
+    """Yield the number of each question, the candidates for it, and which of them were to be found; none where none."""
     for number in range(len(questions)):
         history = questions.histories.of(number)
         items = proposed(parts, counts, history, questions.asked_at(number))
         if not repeats:
             items = items[~np.isin(items, history.item)]
-        yield number, items, np.isin(items, questions.relevant[number].indices)
+        found = np.isin(items, questions.relevant[number].indices)
+        # In whatever order, what is not among the candidates is not found: nobody need know more of these.
+        yield (number, items, found) if found.any() else (number, items[:0], found[:0])

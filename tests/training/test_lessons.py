@@ -84,6 +84,24 @@ def test_when_time_is_up_the_other_questions_are_left_out(monkeypatch: pytest.Mo
     assert len(found.list_lengths) == len(found.relevant) == 2
 
 
+def test_of_candidates_with_no_right_one_among_them_nothing_more_is_asked() -> None:
+    found = lessons_of({"fixed": fixed(6, 5, 4, 3, 2, 1)}, {"fixed": 2}, questions(([0], [4]), ([1], [0])), True)
+
+    assert found.list_lengths.tolist() == [0, 2]
+    assert found.columns.ravel().tolist() == [6, 5]
+    assert found.relevant.tolist() == [1, 1]
+    assert found.judged(np.ones(2, np.float32), 2).hit.tolist() == [[False, False], [True, False]]
+
+
+def test_once_there_are_rows_enough_the_other_questions_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lessons, "FEWEST_QUESTIONS", 2)
+    asked = questions(*[([0], [1])] * 5)
+
+    found = lessons_of({"fixed": fixed(6, 5, 4, 3, 2, 1)}, {"fixed": 3}, asked, True, rows=7)
+
+    assert found.list_lengths.tolist() == [3, 3, 3]
+
+
 def test_lists_without_a_right_one_or_without_a_wrong_one_teach_nothing() -> None:
     found = Lessons(
         columns(1, 2, 3, 4, 5, 6),
