@@ -54,7 +54,9 @@ class Embeddings(Scorer):
     """Scores an item by how near its vector is to that of the history, as it is learned by ``sampled_softmax``.
 
     The score is ``exp((cosine - 1) / temperature)``: 1 for the best there could be, and proportional to how likely the
-    item is to come next.
+    item is to come next. The vector of an item is made of its own, of those of the items that it is chosen together
+    with (as the global graph in Wang et al., GCE-GNN, 2020), and of those that the catalog describes alike: what is
+    hardly ever chosen, or not yet, is known by these.
 
     Attributes:
         event_weights: float32, shape (event types,).
