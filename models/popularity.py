@@ -7,9 +7,11 @@ from datetime import datetime
 from typing import ClassVar, Self
 
 import numpy as np
+from numba import njit
 from numpy.random import Generator
 from pydantic import PositiveFloat
 
+from features.compiled import FLOATS, INTS
 from features.interactions import DAY_S, History, IntArray
 from features.settings import Settings
 from features.snapshot import Snapshot
@@ -104,7 +106,7 @@ class Popularity(Scorer):
 
     def scores(self, history: History, items: IntArray, now: datetime) -> Scores:
         """Return the strength of each of ``items``, the same for everybody."""
-        return np.maximum(self.strength.take(items), 0)
+        return _above_0(self.strength, np.ascontiguousarray(items, np.int32))
 
     def features(self, history: History, items: IntArray, now: datetime) -> Features:
         """Return the columns ``feature_names``."""
@@ -117,3 +119,11 @@ class Popularity(Scorer):
     def reason(self, history: History, item: int, now: datetime) -> Reason | None:
         """Return that the item is popular, where anybody chose it."""
         return Reason("popular", "Popular at the moment.") if self.strength[item] > 0 else None
+
+
+@njit((FLOATS, INTS), cache=True)
+def _above_0(strength, items):  # type: ignore[no-untyped-def]
+    found = np.empty(len(items), np.float32)
+    for k in range(len(items)):
+        found[k] = max(strength[items[k]], np.float32(0))
+    return found

@@ -27,13 +27,13 @@ def booster_of(
     settings: BoosterSettings, bundle: Bundle, expressions: Expressions, index_of: Callable[[str], int | None]
 ) -> Booster | None:
     """Return the booster that ``settings`` describe, or None where the bundle has learned no such affinities."""
-    weight = settings.weight
+    weight = np.float64(settings.weight)
     if settings.where is not None:
         expression = settings.where
         expressions.prepare(expression)
 
         def where(items: IntArray, history: History, values: Values, now: datetime) -> Doubles:
-            return np.where(expressions.keeps(expression, values)(items), weight, 0.0)
+            return expressions.keeps(expression, values)(items) * weight
 
         return where
     if settings.affinity is not None:
