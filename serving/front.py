@@ -52,19 +52,26 @@ class Front:
             await self._app(scope, receive, send)
 
     async def _counting(self, scope: Scope, receive: Receive, send: Send) -> None:
-        begun, status = perf_counter(), 500
+        begun, status, counted = perf_counter(), 500, False
+
+        def count() -> None:
+            nonlocal counted
+            if not counted:
+                seconds(getattr(scope.get("route"), "path", ""), status).observe(perf_counter() - begun)
+                counted = True
 
         async def noting(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+            elif not message.get("more_body"):
+                count()  # before it is sent: who has the answer finds it counted
             await send(message)
 
         try:
             await self._app(scope, receive, noting)
         finally:
-            route = getattr(scope.get("route"), "path", "")
-            seconds(route, status).observe(perf_counter() - begun)
+            count()
 
 
 async def _in_words(send: Send, message: Message) -> None:

@@ -36,6 +36,23 @@ def test_requests_to_the_api_are_counted_by_route_and_status_and_others_are_not(
     assert [counted(status) for status in (200, 404, 500)] == [2, 1, 1]
 
 
+def test_who_has_the_whole_answer_finds_it_counted() -> None:
+    when_sent: list[float | None] = []
+
+    async def asked() -> None:
+        async def send(message: Message) -> None:
+            when_sent.append(counted(200))
+
+        async def receive() -> Message:
+            return {"type": "http.request"}
+
+        await Front(application)({"type": "http", "path": "/v1/profiles/cid"}, receive, send)
+
+    before = counted(200) or 0
+    asyncio.run(asked())
+    assert [(count or 0) - before for count in when_sent] == [0, 1]
+
+
 def test_a_mistake_that_keeps_the_service_from_starting_is_said_without_a_traceback() -> None:
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
