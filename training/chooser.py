@@ -231,6 +231,7 @@ def _embeddings(trial: BaseTrial, data: Data) -> Settings:
         repeats=data.repeats,
         temperature=trial.suggest_float("temperature", 0.05, 0.2, log=True),
         half_life_days=data.span_days * trial.suggest_float("half_life_spans", 0.1, 10.0, log=True),
+        alike=3 if data.described and data.n_items <= MOST_ITEMS_SQUARED else 0,
     )
 
 
@@ -287,7 +288,7 @@ _LINEAR: Final = {**_HISTORY, "past_decay": 0.5, "future_decay": 0.5, "length_ex
 _ANALOGIES: Final = {**_SUCCESSION, "values_weight": 0.2, "likeness_weight": 0.5}
 
 MOST_ITEMS_SQUARED: Final = 50_000
-"""Of so many items all can be compared with all, by dense vectors: of twice as many, each fit takes five minutes."""
+"""Of so many items all can be compared with all in each fit: of twice as many, that alone takes minutes."""
 
 PARTS: Final[dict[str, Part]] = {
     Successors.name: Part(Successors.fit, _successors, _SUCCESSION, lambda data: data.ordered),
