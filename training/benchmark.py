@@ -66,6 +66,8 @@ SHARE_UNTIL_ASKED: Final = 0.8
 """Share of the budget after which the validation is asked nothing more."""
 SHARE_UNTIL_LAST_TREES: Final = 0.9
 """Share of the budget after which no other trees are begun."""
+SHARE_UNTIL_DISTILLED: Final = 1.1
+"""Share of the budget after which small blends grow no further."""
 MEASURES: Final = {
     "recall": ranking_metrics.recall,
     "ndcg": ranking_metrics.ndcg,
@@ -177,6 +179,7 @@ class Benchmark:
                 ),
                 self._metrics(validation, best, few)[decisive],
                 rng,
+                self._start_s + self._budget_s * SHARE_UNTIL_DISTILLED,
             )
         how = {
             "parts": {

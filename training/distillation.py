@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from time import monotonic
 from typing import Final
 
 import numpy as np
@@ -73,6 +75,7 @@ def distilled(
     answered: Callable[[Blend], tuple[float, float]],
     full: float,
     rng: Generator,
+    until_s: float = math.inf,
 ) -> Distillation:
     """Return the smallest blend that keeps ``KEEPS`` of the value ``full``, or else the best within ``MOST_MS``.
 
@@ -85,6 +88,7 @@ def distilled(
         answered: Returns how well a blend answers the questions, higher is better, and how many milliseconds it takes.
         full: What the large blend reaches.
         rng: Draws the seeds of trees.
+        until_s: Once ``monotonic()`` is beyond it, and one part was added, no other is.
     """
     few = _first(lessons, ROWS)
     at_hand = [name for name in AT_HAND if name in parts]
@@ -102,7 +106,7 @@ def distilled(
         value, took_ms = answered(blend)
         return Distillation(blend, value, value / full if full else 1.0, took_ms)
 
-    while left and len(chosen) < MOST_TABLES:
+    while left and len(chosen) < MOST_TABLES and (best is None or monotonic() < until_s):
         found = {name: tried([*chosen, name], SIZES[0]) for name in left}
         name = max(found, key=lambda name: _worth(found[name]))
         if best is not None and found[name].answering_ms > MOST_MS:

@@ -83,7 +83,9 @@ def test_columns_of_some_parts_are_those_that_they_have_by_themselves(bundle: Bu
     )
 
 
-def test_what_would_look_at_all_items_proposes_nothing_beside_a_table(snapshot: Snapshot) -> None:
+def test_what_would_look_at_all_items_proposes_nothing_beside_a_table_and_is_not_added_when_time_is_up(
+    snapshot: Snapshot,
+) -> None:
     rng = np.random.default_rng(0)
     parts = {
         Successors.name: Successors.fit(snapshot, SuccessorsSettings(), rng),
@@ -98,8 +100,10 @@ def test_what_would_look_at_all_items_proposes_nothing_beside_a_table(snapshot: 
         return float(len(blend.parts)) * (Successors.name in blend.parts), 0.1
 
     small = distilled(parts, told, answered, 10.0, rng)
+    out_of_time = distilled(parts, told, answered, 10.0, rng, until_s=0.0)
 
     assert small.blend.config.candidates == {Successors.name: 60, Embeddings.name: 0}
+    assert out_of_time.blend.config.candidates == {Successors.name: 60}
 
 
 @pytest.mark.parametrize("recipe", ["for_you", "quick"])
