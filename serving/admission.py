@@ -10,6 +10,7 @@ import numpy as np
 from numba import njit
 
 from features.compiled import BOOLS, BYTES, DOUBLE, DOUBLES, INTS, LONG, LONGS
+from serving.heap import sink
 
 
 @njit
@@ -69,28 +70,6 @@ def counted(item, seen, count, n_seen, start, end, values):  # type: ignore[no-u
     return seen, count, n_seen
 
 
-@njit
-def _better(scores, one, other):  # type: ignore[no-untyped-def]
-    return scores[one] > scores[other] or (scores[one] == scores[other] and one < other)
-
-
-@njit
-def _sink(scores, heap, size, at):  # type: ignore[no-untyped-def]
-    """Move what stands at ``at`` down to where the order of the heap, the best on top, is right again."""
-    row = heap[at]
-    while True:
-        below = 2 * at + 1
-        if below >= size:
-            break
-        if below + 1 < size and _better(scores, heap[below + 1], heap[below]):
-            below += 1
-        if not _better(scores, heap[below], row):
-            break
-        heap[at] = heap[below]
-        at = below
-    heap[at] = row
-
-
 _AVAILABILITY = (BOOLS, BOOLS, DOUBLES, LONGS, LONGS, DOUBLE)
 _LIMITS = (LONGS, LONGS, INTS, INTS)
 
@@ -134,7 +113,7 @@ def admitted(  # type: ignore[no-untyped-def]
         heap[size] = row
         size += left[row] & (base[row] > 0) & (total[row] > -np.inf)
     for at in range(size // 2 - 1, -1, -1):
-        _sink(total, heap, size, at)
+        sink(total, heap, size, at, True)
     seen, count, n_seen = np.empty(64, np.int32), np.empty(64, np.int32), 0
     for item in listed:
         if item < len(start):
@@ -148,7 +127,7 @@ def admitted(  # type: ignore[no-untyped-def]
             row = heap[0]
             size -= 1
             heap[0] = heap[size]
-            _sink(total, heap, size, 0)
+            sink(total, heap, size, 0, True)
         item = items[row]
         if len(kept) > 0 and not kept[row]:
             continue

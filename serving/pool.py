@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from features.compiled import DOUBLES, FLOATS, INTS, LONG, LONGS
 from features.hash_table import slot_of
 from features.interactions import IntArray
+from serving.heap import sink
 
 Doubles = NDArray[np.float64]
 Weights = NDArray[np.float32]
@@ -188,28 +189,6 @@ def _join(slots, items, n, new):  # type: ignore[no-untyped-def]
     return n
 
 
-@njit
-def _worse(scores, one, other):  # type: ignore[no-untyped-def]
-    return scores[one] < scores[other] or (scores[one] == scores[other] and one > other)
-
-
-@njit
-def _sink(scores, heap, size, row):  # type: ignore[no-untyped-def]
-    """Put ``row`` in the place of the worst, on top, and restore the order of the heap."""
-    at = 0
-    while True:
-        below = 2 * at + 1
-        if below >= size:
-            break
-        if below + 1 < size and _worse(scores, heap[below + 1], heap[below]):
-            below += 1
-        if not _worse(scores, heap[below], row):
-            break
-        heap[at] = heap[below]
-        at = below
-    heap[at] = row
-
-
 @njit((DOUBLES, LONG), cache=True)
 def best_rows(scores, n):  # type: ignore[no-untyped-def]
     """Return the rows of the ``n`` highest ``scores``, the highest first, ties in order of the rows.
@@ -232,13 +211,15 @@ def best_rows(scores, n):  # type: ignore[no-untyped-def]
                 at = above
             heap[at] = row
         elif n > 0 and scores[row] > scores[heap[0]]:
-            _sink(scores, heap, size, row)
+            heap[0] = row
+            sink(scores, heap, size, 0, False)
     ordered = np.empty(n, np.int64)
     for place in range(n - 1, -1, -1):
         ordered[place] = heap[0]
         size -= 1
         if size > 0:
-            _sink(scores, heap, size, heap[size])
+            heap[0] = heap[size]
+            sink(scores, heap, size, 0, False)
     return ordered
 
 
