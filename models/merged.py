@@ -16,7 +16,7 @@ from features.interactions import COLUMNS, History
 from features.settings import Settings
 from models.embeddings import Embeddings
 from models.item_to_item import ItemToItem
-from models.neighbours import NeighbourScorer, NeighbourSettings, kept, strongest
+from models.neighbours import NeighbourScorer, NeighbourSettings, divided, kept, strongest
 from models.scorer import Scorer
 from models.similar_histories import SimilarHistories
 
@@ -30,7 +30,7 @@ class MergedSettings(NeighbourSettings):
     """What each table counts, and how a history is read."""
 
     weights: dict[str, NonNegativeFloat] = {}
-    """What the best neighbour that a part gives an item counts; what is no table counts nothing."""
+    """What the best neighbour that a part gives an item counts; what is neither a table nor embeddings counts nothing."""
     step_decay: float = 0.6
     """What an interaction counts, as a share of the one that came after it."""
 
@@ -74,7 +74,7 @@ class Merged(NeighbourScorer):
 def _shares(ties: sparse.csr_matrix) -> sparse.csr_matrix:
     """Return ``ties``, float32, as shares of the strongest in their row."""
     best = np.maximum(ties.max(axis=1).toarray().ravel(), np.finfo(np.float32).tiny)
-    return sparse.csr_matrix(sparse.diags(1 / best) @ ties, dtype=np.float32)
+    return divided(ties, best, np.ones(ties.shape[1]))
 
 
 def _told(part: SimilarHistories, n_items: int, n: int) -> sparse.csr_matrix:
