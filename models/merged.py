@@ -30,7 +30,7 @@ class MergedSettings(NeighbourSettings):
     """What each table counts, and how a history is read."""
 
     weights: dict[str, NonNegativeFloat] = {}
-    """What the best neighbour that a part gives an item counts; what is neither a table nor embeddings counts nothing."""
+    """What the best neighbour that a part gives an item counts; what is neither a table nor embeddings counts 0."""
     step_decay: float = 0.6
     """What an interaction counts, as a share of the one that came after it."""
 
