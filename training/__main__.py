@@ -56,9 +56,10 @@ def fit_command(
     from training.backtest import PLACES, buyers
     from training.diagnostics import warnings
     from training.fit import MODELS
+    from training.processes import processes
     from training.report import comparison
     from training.tracking import CHALLENGER
-    from training.workbench import Configuration, Workbench, processes
+    from training.workbench import Configuration, Workbench
 
     names = list(MODELS) if all_models else list(dict.fromkeys(models or []))
     if not names and not auto:
@@ -75,7 +76,9 @@ def fit_command(
         if auto:
             from training.auto import choose
 
-            configurations.append(choose(bench.backtest, layout, bench.tracking, budget_minutes, seed, progress))
+            configurations.append(
+                choose(bench.backtest, layout, bench.tracking, budget_minutes, seed, progress, pool, workers)
+            )
         fitted = bench.fit_all(configurations, datetime.now(UTC))
     tests = {name: ranked for name, (_, ranked) in fitted.items()}
     best = max(tests, key=lambda name: tests[name].filter(target="all")["ndcg"].to_numpy().mean())
@@ -100,8 +103,9 @@ def evaluate_command(
     """Test models with their default settings on the last days of the latest snapshot, and print one table."""
     from features.snapshot import Snapshot
     from training.fit import MODELS
+    from training.processes import processes
     from training.report import comparison
-    from training.workbench import Configuration, Workbench, processes
+    from training.workbench import Configuration, Workbench
 
     configurations = [Configuration.of(name) for name in dict.fromkeys(models or MODELS)]
     layout = Layout(var)
@@ -166,8 +170,9 @@ def promote_command(
         raise NotFound(f"There is no challenger in {layout.mlflow}. Fit one: python -m training fit blend")
 
     from features.snapshot import Snapshot
+    from training.processes import processes
     from training.promote import promote
-    from training.workbench import Workbench, processes
+    from training.workbench import Workbench
 
     tags = challenger.run.tags
     snapshot = Snapshot.load(layout.snapshots / tags["snapshot_hash"])
@@ -188,6 +193,7 @@ def benchmark_command(
     budget_minutes: Annotated[float, typer.Option(min=0.1, help="For choosing and fitting.")] = 12.0,
     seed: Seed = 0,
     ids_only: Annotated[bool, typer.Option("--ids-only", help="Know nothing of items but their ids.")] = False,
+    workers: Workers = CORES,
     var: Annotated[
         Path | None, typer.Option(help="Folder to keep and track the trials in, so that an interrupted run goes on.")
     ] = None,
@@ -200,7 +206,7 @@ def benchmark_command(
         raise InvalidInput(f"There is no protocol {protocol!r}. Protocols: {', '.join(Protocol)}.")
     layout = Layout(var) if var else None
     with _progress() as progress:
-        result = benchmark(folder, Protocol(protocol), budget_minutes, seed, ids_only, progress, layout)
+        result = benchmark(folder, Protocol(protocol), budget_minutes, seed, ids_only, progress, workers, layout)
     write(json_file, json.dumps(result, indent=2))
     for name, value in result["metrics"].items():
         output.print(f"{name:10} {value:.4f}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Final
 
@@ -25,7 +26,14 @@ CHOICE: Final = "choice.json"
 
 
 def choose(
-    backtest: Backtest, layout: Layout, tracking: Tracking, budget_minutes: float, seed: int, progress: Progress
+    backtest: Backtest,
+    layout: Layout,
+    tracking: Tracking,
+    budget_minutes: float,
+    seed: int,
+    progress: Progress,
+    workers: Executor,
+    at_once: int,
 ) -> Configuration:
     """Return the parts and settings that rank best what was bought in the last days before the held-out period.
 
@@ -49,7 +57,9 @@ def choose(
         weights = learned_weights(past, plan.validation, seed)
         if weights is not None:
             past = weighed(past, weights, Path(name))
-        one = Benchmark(past, True, plan, studies, budget_minutes, seed, Path(name) / "known", progress)
+        one = Benchmark(
+            past, True, plan, studies, budget_minutes, seed, Path(name) / "known", progress, workers, at_once
+        )
         chosen, how = one.choose()
         settings = ComposedSettings(
             parts={part: config.model_dump(mode="json") for part, config in chosen.parts.items()},

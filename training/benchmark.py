@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import resource
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor, Future
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -33,16 +35,21 @@ from serving.pipeline import Pipeline
 from serving.query import Query
 from serving.recipes import MODEL, Recipe, Recipes
 from training.chooser import BLENDS, PARTS, Choice, Data, best_settings, without_history
-from training.composed import fitted
 from training.datasets import Protocol, Questions, read
 from training.distillation import distilled
-from training.lessons import Lessons, lessons_of, sum_of
+from training.lessons import Lessons
+from training.processes import processes
 from training.protocols import Plan, plan, ties_shuffled
+from training.stages import asked, fit_and_weigh, fit_parts, parts_in, rounds, sum_up
 from training.studies import Studies
 from training.tracking import Tracking
 
 RECIPE: Final = "benchmark"
 DISTILLED: Final = "distilled"
+FIRST: Final = "lessons-1"
+VALIDATION: Final = "validation"
+TEST: Final = "test"
+REFIT: Final = "refit"
 TRIALS: Final = 24
 """For each part, at most."""
 SHARE_FOR_PARTS: Final = 0.3
@@ -56,17 +63,13 @@ QUESTIONS_DISTILLED: Final = 1_500
 """So many compare small blends with the large one."""
 QUESTIONS_TIMED: Final = 500
 QUESTIONS_FOR_SUM: Final = 4_000
-CANDIDATES_FOR_SUM: Final = 60
-"""So many each part proposes where it is learned what each counts in their sum."""
 LESSON_ROWS: Final = 3_000_000
 """So many candidates are learned from, at most: it is what the growth of trees leaves time for."""
-SHARE_UNTIL_TREES: Final = 0.7
-"""Share of the budget after which lessons end."""
-SHARE_UNTIL_ASKED: Final = 0.8
-"""Share of the budget after which the validation is asked nothing more."""
-SHARE_UNTIL_LAST_TREES: Final = 0.9
+SHARE_UNTIL_ASKED: Final = 0.65
+"""Share of the budget after which nothing more is asked, neither for lessons nor of the validation."""
+SHARE_UNTIL_LAST_TREES: Final = 0.75
 """Share of the budget after which no other trees are begun."""
-SHARE_UNTIL_DISTILLED: Final = 1.1
+SHARE_UNTIL_DISTILLED: Final = 0.95
 """Share of the budget after which small blends grow no further."""
 MEASURES: Final = {
     "recall": ranking_metrics.recall,
@@ -114,6 +117,8 @@ class Benchmark:
         seed: int,
         folder: Path,
         progress: Progress,
+        workers: Executor,
+        at_once: int,
     ) -> None:
         """Prepare what the stages of ``plan`` ask of ``snapshot``.
 
@@ -126,6 +131,8 @@ class Benchmark:
             seed: Of everything that is drawn.
             folder: Where snapshots of parts of the interactions lie.
             progress: Where it is shown how far things are.
+            workers: They fit and ask.
+            at_once: How many there are.
         """
         self._whole = snapshot
         self._timed = timed
@@ -135,25 +142,27 @@ class Benchmark:
         self._seed = seed
         self._folder = folder
         self._progress = progress
+        self._workers = workers
+        self._at_once = at_once
+        # What is needed whatever the time comes first.
+        self._stages = {FIRST: plan.lessons[0], VALIDATION: plan.validation} | {
+            f"lessons-{number}": stage for number, stage in enumerate(plan.lessons[1:], 2)
+        }
+        self._for_test: list[Future[bool]] = []
         self._start_s = monotonic()
 
     def choose(self) -> tuple[Chosen, dict[str, Any]]:
         """Return what does best on the validation, and how that came about."""
         rng = np.random.default_rng(self._seed)
-        validation, repeats = self._snapshot(self._plan.validation.known), self._plan.repeats
+        validation = self._snapshot(self._plan.validation.known)
         choices = self._choices(validation, rng)
-        settings, lessons = self._lessons({name: choice.settings for name, choice in choices.items()}, rng)
-        counts = self._counts(settings)
-        parts = fitted(validation, settings, self._seed)
-        all_questions = self._plan.validation.questions
-        # In random order, for time may end before all are asked.
-        questions = all_questions.those(rng.permutation(len(all_questions))[:QUESTIONS_TOGETHER])
-        until_s = self._start_s + self._budget_s * SHARE_UNTIL_ASKED
-        with self._task("Ask the validation", len(questions)) as advance:
-            asked = lessons_of(parts, counts, questions, repeats, until_s, advance=advance)
+        settings, folders = self._fit_stages({name: choice.settings for name, choice in choices.items()}, rng)
+        counts, parts = self._counts(settings), parts_in(folders[VALIDATION])
+        questions, lessons, answered = self._asked(folders, counts, rng)
+        self._begin_test(settings)
         found: list[tuple[dict[str, float], Blend]] = []
         for config in BLENDS:
-            if found and monotonic() > self._start_s + self._budget_s * SHARE_UNTIL_LAST_TREES:
+            if found and monotonic() > self._until_s(SHARE_UNTIL_LAST_TREES):
                 break
             with self._task("Grow trees", None):
                 blend = Blend.fit(
@@ -164,8 +173,8 @@ class Benchmark:
                     np.random.default_rng(self._seed),
                     lessons.list_lengths,
                 )
-                judged = asked.judged(blend.scores_of(asked.columns), self._plan.places)
-            found.append((self._measured(judged, len(asked.list_lengths)), blend))
+                judged = answered.judged(blend.scores_of(answered.columns), self._plan.places)
+            found.append((self._measured(judged, len(answered.list_lengths)), blend))
         decisive = self._plan.metrics[-1]
         metrics, best = max(found, key=lambda one: one[0][decisive])
         few = questions.sample(QUESTIONS_DISTILLED, rng)
@@ -179,7 +188,7 @@ class Benchmark:
                 ),
                 self._metrics(validation, best, few)[decisive],
                 rng,
-                self._start_s + self._budget_s * SHARE_UNTIL_DISTILLED,
+                self._until_s(SHARE_UNTIL_DISTILLED),
             )
         how = {
             "parts": {
@@ -188,7 +197,7 @@ class Benchmark:
             },
             "blend": best.config.model_dump(),
             "validation": metrics,
-            "shares": _shares(best, questions.sample(QUESTIONS_EXPLAINED, rng), repeats),
+            "shares": _shares(best, questions.sample(QUESTIONS_EXPLAINED, rng), self._plan.repeats),
             "lesson_rows": len(lessons.right),
             "distilled": {
                 "blend": small.blend.config.model_dump(),
@@ -197,17 +206,20 @@ class Benchmark:
             },
         }
         if self._plan.learns_from_validation:
-            both = Lessons.together([lessons, asked.telling()])
+            both = Lessons.together([lessons, answered.telling()])
             with self._task("Grow trees", None):
                 rng = np.random.default_rng(self._seed)
                 best = Blend.fit(parts, both.columns, both.right, best.config, rng, both.list_lengths)
+        with self._task("Fit for the test", None):
+            for one in self._for_test:
+                one.result()
         return Chosen(settings, best.config, best.model, small.blend.config, small.blend.model), how
 
     def test(self, chosen: Chosen) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
         """Return the metrics of the test, and those of its variants by name."""
         stage = self._plan.test
         assert stage is not None
-        full, small = self._blends(chosen, stage.known)
+        full, small = self._blends(chosen, TEST)
         snapshot, questions = self._snapshot(stage.known), stage.questions
         metrics = self._metrics(snapshot, full, questions)
         variants = {DISTILLED: self._metrics(snapshot, small, questions)}
@@ -217,15 +229,15 @@ class Benchmark:
         if self._plan.refit is not None:
             shuffled = ties_shuffled(questions, np.random.default_rng(self._seed))
             variants["ties shuffled"] = self._metrics(snapshot, full, shuffled)
-            refitted, _ = self._blends(chosen, self._plan.refit)
+            refitted, _ = self._blends(chosen, REFIT)
             variants["refitted with the validation items"] = self._metrics(
                 self._snapshot(self._plan.refit), refitted, questions
             )
         return metrics, variants
 
-    def _blends(self, chosen: Chosen, known: Interactions) -> tuple[Blend, Distilled]:
-        """Return the large and the small blend of what is ``chosen``, their parts fitted on what is ``known``."""
-        parts = fitted(self._snapshot(known), chosen.parts, self._seed)
+    def _blends(self, chosen: Chosen, stage: str) -> tuple[Blend, Distilled]:
+        """Return the large and the small blend of what is ``chosen``, of the parts that were fitted for ``stage``."""
+        parts = parts_in(self._folder / stage)
         some = {name: parts[name] for name in chosen.distilled.candidates}
         return Blend(chosen.blend, parts, chosen.trees), Distilled(chosen.distilled, some, chosen.distilled_trees)
 
@@ -284,46 +296,97 @@ class Benchmark:
         questions = questions.those(answerable)
         suited = {name: part.share for name, part in PARTS.items() if part.suits(data)}
         choices = {}
-        until_s, a_share_s = 0.0, self._budget_s * SHARE_FOR_PARTS / sum(suited.values())
+        until_s, a_share_s = 0.0, self._at_once * self._budget_s * SHARE_FOR_PARTS / sum(suited.values())
         for name, share in suited.items():
             until_s += share * a_share_s
             with self._task(f"Choose settings: {name}", TRIALS) as advance:
-                choice = best_settings(name, data, snapshot, questions, self._studies, TRIALS, until_s, rng, advance)
+                choice = best_settings(
+                    name,
+                    data,
+                    snapshot,
+                    questions,
+                    self._studies,
+                    TRIALS,
+                    until_s,
+                    rng,
+                    self._workers,
+                    self._at_once,
+                    advance,
+                )
             if choice.ndcg > 0 or not choice.trials:
                 choices[name] = choice
         return choices
 
-    def _lessons(self, settings: dict[str, Settings], rng: Generator) -> tuple[dict[str, Settings], Lessons]:
-        """Return ``settings`` with those of the sum of all parts, and what it proposes where the answer is known."""
-        stages, repeats = self._plan.lessons, self._plan.repeats
-        total = sum(len(stage.questions) for stage in stages)
-        until_s = self._budget_s * SHARE_UNTIL_TREES
-        lessons: list[Lessons] = []
-        for number, stage in enumerate(stages, 1):
-            if lessons and monotonic() > self._start_s + until_s:
-                break
-            began_s = monotonic()
-            parts = fitted(self._snapshot(stage.known), settings, self._seed)
-            if WeightedSum.name not in settings:
-                questions = stage.questions.sample(QUESTIONS_FOR_SUM, rng)
-                answering = {name: part for name, part in parts.items() if PARTS[name].start}
-                with self._task("Weigh the parts", None):
-                    weights = sum_of(answering, dict.fromkeys(answering, CANDIDATES_FOR_SUM), questions, repeats)
-                found = WeightedSumSettings(weights=weights, n_items=len(self._whole.items), repeats=repeats)
-                settings = {**settings, WeightedSum.name: found}
-                parts[WeightedSum.name] = WeightedSum.from_arrays(found, {}, parts)
-                settings[Merged.name] = MergedSettings(weights=weights, step_decay=0.6 if self._plan.ordered else 1.0)
-                parts[Merged.name] = Merged.of(parts, settings[Merged.name], len(self._whole.items))
-            questions = stage.questions.those(rng.permutation(len(stage.questions)))
-            most_rows = LESSON_ROWS * len(questions) / total
-            now_s = monotonic()
-            left_s = self._start_s + until_s - now_s
-            # Few stages of many questions are better than many of few: to fit takes longer than to ask.
-            end_s = now_s + max(now_s - began_s, left_s / (len(stages) - number + 1))
-            with self._task("Replay lessons", len(questions)) as advance:
-                found_here = lessons_of(parts, self._counts(settings), questions, repeats, end_s, most_rows, advance)
-            lessons.append(found_here.telling())
-        return settings, Lessons.together(lessons)
+    def _fit_stages(self, settings: dict[str, Settings], rng: Generator) -> tuple[dict[str, Settings], dict[str, Path]]:
+        """Return all ``settings``, the sum of all parts and their merger included, and where the stages' parts lie.
+
+        Of the lessons those are left out whose turn has not come when half of the time is over: few of many questions
+        are better than many of few.
+        """
+        plan, submit, seed = self._plan, self._workers.submit, self._seed
+        half_s = (monotonic() + self._until_s(SHARE_UNTIL_ASKED)) / 2
+        known = {name: self._snapshot(stage.known).folder for name, stage in self._stages.items()}
+        parts = {name: self._folder / f"{name}-parts" for name in known}
+        with self._task("Fit the parts", len(known)) as advance:
+            some = self._stages[FIRST].questions.sample(QUESTIONS_FOR_SUM, rng)
+            weighed = submit(fit_and_weigh, known[FIRST], settings, seed, parts[FIRST], some, plan.repeats)
+            fits = {
+                name: submit(fit_parts, known[name], settings, seed, parts[name], end_s)
+                for name, end_s in {**dict.fromkeys(known, half_s), VALIDATION: math.inf}.items()
+                if name != FIRST
+            }
+            weights = weighed.result()
+            settings = settings | {
+                WeightedSum.name: WeightedSumSettings(
+                    weights=weights, n_items=len(self._whole.items), repeats=plan.repeats
+                ),
+                Merged.name: MergedSettings(weights=weights, step_decay=0.6 if plan.ordered else 1.0),
+            }
+            folders = {name: self._folder / name for name in known if name == FIRST or fits[name].result()}
+            sums = [submit(sum_up, known[name], parts[name], settings, folder) for name, folder in folders.items()]
+            for one in sums:
+                one.result()
+                advance()
+        return settings, folders
+
+    def _asked(
+        self, folders: Mapping[str, Path], counts: Mapping[str, int], rng: Generator
+    ) -> tuple[Questions, Lessons, Lessons]:
+        """Return the questions of the validation, the lessons, and what was answered to the first of these questions.
+
+        They are asked in random order, for time may end before all are.
+        """
+        questions = {name: self._stages[name].questions for name in folders}
+        questions = {name: one.those(rng.permutation(len(one))) for name, one in questions.items()}
+        validation = questions[VALIDATION].those(np.arange(min(len(questions[VALIDATION]), QUESTIONS_TOGETHER)))
+        most_rows = dict.fromkeys(folders, LESSON_ROWS / (len(folders) - 1)) | {VALIDATION: math.inf}
+        with self._task("Ask", sum(map(rounds, questions.values()))) as advance:
+            found = asked(
+                folders,
+                questions | {VALIDATION: validation},
+                most_rows,
+                counts,
+                self._plan.repeats,
+                self._workers,
+                self._at_once,
+                self._until_s(SHARE_UNTIL_ASKED),
+                advance,
+            )
+        answered = found.pop(VALIDATION)
+        return validation, Lessons.together(list(found.values())).telling(), answered
+
+    def _begin_test(self, settings: dict[str, Settings]) -> None:
+        """Begin to fit what the test asks, for trees leave a processor idle now and then."""
+        test = {TEST: self._plan.test.known if self._plan.test else None, REFIT: self._plan.refit}
+        self._for_test = [
+            self._workers.submit(fit_parts, self._snapshot(known).folder, settings, self._seed, self._folder / stage)
+            for stage, known in test.items()
+            if known is not None
+        ]
+
+    def _until_s(self, share: float) -> float:
+        """Return when so much of the budget is spent, by ``monotonic()``."""
+        return self._start_s + self._budget_s * share
 
     def _counts(self, settings: Mapping[str, Settings]) -> dict[str, int]:
         """Return how many candidates each part proposes: the sum knows what all others would."""
@@ -348,6 +411,7 @@ def benchmark(
     seed: int,
     ids_only: bool,
     progress: Progress,
+    workers: int,
     layout: Layout | None = None,
 ) -> dict[str, Any]:
     """Return what came of the data set in ``folder``, ready for JSON.
@@ -360,6 +424,7 @@ def benchmark(
     """
     start = monotonic()
     with ExitStack() as stack:
+        pool = stack.enter_context(processes(workers))
         workshop = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         dataset = read(folder, protocol, ids_only, workshop, np.random.default_rng(seed))
         tags = {"snapshot_hash": dataset.snapshot.manifest.snapshot_hash, "protocol": protocol.value, "seed": str(seed)}
@@ -377,20 +442,25 @@ def benchmark(
             seed,
             workshop / "known",
             progress,
+            pool,
+            workers,
         )
         chosen, how = one.choose()
         chosen_s = monotonic() - start
         metrics, variants = one.test(chosen)
         if studies.run is not None:
             studies.run.metrics({name.replace("@", "_"): value for name, value in metrics.items()})
+    own, others = (resource.getrusage(whose) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    # Of those that ended only the largest is known: all together took no more than so many of it.
+    peak_kb = own.ru_maxrss + (workers * others.ru_maxrss if workers > 1 else 0)
     return {
         "dataset": folder.resolve().name,
         "protocol": protocol.value,
         "metrics": metrics,
         "variants": variants,
         "answering_ms": one.answering_ms,
-        "seconds": {"choose": chosen_s, "all": monotonic() - start, "cpu": process_time()},
-        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "seconds": {"choose": chosen_s, "all": monotonic() - start, "cpu": process_time() + others.ru_utime},
+        "peak_memory_mb": peak_kb / 1024,
         "chosen": how,
         "definitions": {name: DEFINITIONS[name] for name in dict.fromkeys(one.split("@")[0] for one in metrics)},
         "seed": seed,

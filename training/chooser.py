@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -358,24 +361,36 @@ def best_settings(
     trials: int,
     until_s: float,
     rng: Generator,
+    workers: Executor,
+    at_once: int,
     advance: Callable[[], None] = lambda: None,
 ) -> Choice:
     """Return the settings with which the part ``name``, fitted on ``snapshot``, does best on ``questions``, by NDCG@20.
 
-    It tries ``trials`` of them at most, and one at the least; see ``Studies.best``.
+    It tries ``trials`` of them at most, and one at the least, ``at_once`` of them in ``workers``; see ``Studies.best``.
     """
     part = PARTS[name]
     if not part.start:
         return Choice(part.space(optuna.trial.FixedTrial({}), data), 0.0, 0)
     seed = int(rng.integers(2**31))
 
-    def ndcg(trial: BaseTrial) -> float:
-        scorer = part.fit(snapshot, part.space(trial, data), np.random.default_rng(seed))
-        return float(ranking_metrics.ndcg(judged_alone(scorer, questions, data.repeats, 20), 20).mean())
+    def ndcg(trial: BaseTrial) -> Future[float]:
+        settings = part.space(trial, data)
+        return workers.submit(_ndcg_alone, name, settings, seed, snapshot.folder, questions, data.repeats)
 
-    study = studies.best(name, ndcg, part.start, trials, until_s, seed, advance)
+    study = studies.best(name, ndcg, part.start, trials, at_once, until_s, seed, advance)
     settings = part.space(optuna.trial.FixedTrial(study.best_params), data)
     return Choice(settings, study.best_value, len(study.trials))
+
+
+def _ndcg_alone(name: str, settings: Settings, seed: int, snapshot: Path, questions: Questions, repeats: bool) -> float:
+    scorer = PARTS[name].fit(_snapshot(snapshot), settings, np.random.default_rng(seed))
+    return float(ranking_metrics.ndcg(judged_alone(scorer, questions, repeats, 20), 20).mean())
+
+
+@lru_cache(1)
+def _snapshot(folder: Path) -> Snapshot:
+    return Snapshot.load(folder)
 
 
 def judged_alone(scorer: Scorer, questions: Questions, repeats: bool, places: int) -> Judged:

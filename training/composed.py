@@ -107,15 +107,20 @@ def composed(snapshot: Snapshot, settings: ComposedSettings, rng: Generator) -> 
 
 def fitted(snapshot: Snapshot, settings: Mapping[str, Settings], seed: int) -> dict[str, Scorer]:
     """Return the parts that ``settings`` name, fitted on ``snapshot``; their sum and their merger come last."""
-    n_items = len(snapshot.items)
     parts: dict[str, Scorer] = {
         name: scorer_class(name).fit(snapshot, one, np.random.default_rng(seed))  # type: ignore[attr-defined]
         for name, one in settings.items()
         if name not in (WeightedSum.name, Merged.name)
     }
+    return summed(parts, settings, len(snapshot.items))
+
+
+def summed(parts: Mapping[str, Scorer], settings: Mapping[str, Settings], n_items: int) -> dict[str, Scorer]:
+    """Return ``parts``, and behind them their sum and their merger, as far as ``settings`` name them."""
+    found = dict(parts)
     if WeightedSum.name in settings:
         config = settings[WeightedSum.name].model_copy(update={"n_items": n_items})
-        parts[WeightedSum.name] = WeightedSum.from_arrays(config, {}, parts)
+        found[WeightedSum.name] = WeightedSum.from_arrays(config, {}, parts)
     if Merged.name in settings:
-        parts[Merged.name] = Merged.of(parts, settings[Merged.name], n_items)
-    return parts
+        found[Merged.name] = Merged.of(parts, settings[Merged.name], n_items)
+    return found

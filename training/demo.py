@@ -80,9 +80,10 @@ def _fitted(layout: Layout, progress: Progress) -> tuple[Workbench, Version]:
     made_ready.join()
 
     from features.snapshot import Snapshot
+    from training.processes import processes
     from training.report import comparison
     from training.tracking import CHALLENGER
-    from training.workbench import Configuration, Workbench, processes
+    from training.workbench import Configuration, Workbench
 
     with processes(CORES) as workers, ThreadPoolExecutor(1) as waiting, progress:
         bench = Workbench.of(layout, Snapshot.latest(layout), HOLDOUT_DAYS, SEED, progress, workers)

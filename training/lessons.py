@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from time import monotonic
 from typing import Final
 
 import numpy as np
@@ -18,7 +16,6 @@ from models.scorer import Features, Scorer, Scores
 from models.weighted_sum import conditional_logit, is_single, shares
 from training.datasets import Questions
 
-FEWEST_QUESTIONS: Final = 500
 LEAST_WEIGHT: Final = 0.01
 """So much each part counts in the sum at least: it may know something of a history of which the others know nothing."""
 
@@ -44,16 +41,13 @@ class Lessons:
     def of_lists(
         cls, columns: Sequence[Features], right: Sequence[NDArray[np.bool_]], relevant: ArrayLike, n_columns: int
     ) -> Lessons:
-        """Return the lessons of the first lists: ``columns``, ``n_columns`` of them, and ``right`` of each.
-
-        ``relevant`` is that of each list, and may tell of more that were not asked for.
-        """
+        """Return the lessons of lists: ``columns``, ``n_columns`` of them, ``right`` and ``relevant`` of each."""
         lengths = np.array([len(one) for one in right], np.int64)
         return cls(
             np.concatenate([np.zeros((0, n_columns), np.float32), *columns]),
             np.concatenate([np.zeros(0, np.bool_), *right]),
             lengths,
-            np.asarray(relevant, np.int64)[: len(lengths)],
+            np.asarray(relevant, np.int64),
         )
 
     @classmethod
@@ -87,9 +81,6 @@ def lessons_of(
     counts: Mapping[str, int],
     questions: Questions,
     repeats: bool,
-    until_s: float = math.inf,
-    rows: float = math.inf,
-    advance: Callable[[], None] = lambda: None,
 ) -> Lessons:
     """Return the candidates for ``questions``, as when answering, where what was to be found is among them.
 
@@ -98,21 +89,13 @@ def lessons_of(
         counts: How many candidates each of them proposes.
         questions: What is asked.
         repeats: Whether an item of the history may be an answer.
-        until_s: Once ``monotonic()`` is beyond it, and ``FEWEST_QUESTIONS`` are answered, the others are left out.
-        rows: Once there are so many, too.
-        advance: Called after each question.
     """
     columns: list[Features] = []
     right: list[NDArray[np.bool_]] = []
-    n_rows = 0
     for number, items, found in _candidates(parts, counts, questions, repeats):
         if len(items):
             columns.append(columns_of(parts, questions.histories.of(number), items, questions.asked_at(number)))
         right.append(found)
-        n_rows += len(found)
-        advance()
-        if number + 1 >= FEWEST_QUESTIONS and (n_rows >= rows or monotonic() > until_s):
-            break
     return Lessons.of_lists(columns, right, np.diff(questions.relevant.indptr), len(column_names(parts)))
 
 

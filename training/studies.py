@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager
+from itertools import takewhile
 from typing import Final
 
 import optuna
@@ -38,7 +40,7 @@ class Studies:
         self._storage = storage
         self._runs = runs
         self.spent_s = 0.0
-        """What all trials so far took, those of earlier attempts included."""
+        """What all trials so far took, one after another, those of earlier attempts included."""
 
     @classmethod
     @contextmanager
@@ -62,9 +64,10 @@ class Studies:
     def best(
         self,
         of: str,
-        value: Callable[[Trial], float],
+        value: Callable[[Trial], Future[float]],
         start: Mapping[str, float],
         trials: int,
+        at_once: int,
         until_s: float,
         seed: int,
         advance: Callable[[], None] = lambda: None,
@@ -73,18 +76,16 @@ class Studies:
 
         Args:
             of: Names it among those of this choice.
-            value: What a trial reaches; higher is better.
+            value: Begins a trial, and returns what it will have reached; higher is better.
             start: Settings of the first trial.
             trials: How many to make, those of earlier attempts included, at most.
+            at_once: How many are made beside each other.
             until_s: No further one begins once ``spent_s`` is beyond it.
             seed: Draws the settings that are tried.
             advance: Called after each trial.
         """
-        sampler = optuna.samplers.TPESampler(seed=seed)
         name = f"{self._name}-{of}"
-        study = optuna.create_study(
-            direction="maximize", sampler=sampler, storage=self._storage, study_name=name, load_if_exists=True
-        )
+        study = optuna.create_study(direction="maximize", storage=self._storage, study_name=name, load_if_exists=True)
         _take_up(study)
         self.spent_s += sum(_duration_s(trial) for trial in study.trials)
         if not study.trials:
@@ -95,12 +96,15 @@ class Studies:
             while not (done := _finished(study)) or (
                 len(done) < trials and self.spent_s < until_s and not exhausted([_value(one) for one in done])
             ):
-                study.optimize(value, 1)
-                last = study.trials[-1]
-                self.spent_s += _duration_s(last)
-                if run is not None:
-                    run.metrics({"value": _value(last), "best": study.best_value}, step=last.number)
-                advance()
+                asked = [study.ask() for _ in range(min(at_once, trials - len(done)))]
+                begun = [(trial, value(trial)) for trial in asked]
+                # Those of one round are told of in their order, so that what is tried next depends on nothing else.
+                for trial, reached in begun:
+                    last = study.tell(trial, reached.result())
+                    self.spent_s += _duration_s(last)
+                    if run is not None:
+                        run.metrics({"value": _value(last), "best": study.best_value}, step=last.number)
+                    advance()
             if run is not None:
                 run.parameters(study.best_params)
         return study
@@ -122,12 +126,13 @@ def exhausted(values: list[float]) -> bool:
 
 
 def _take_up(study: optuna.Study) -> None:
-    """Make the trial that an interruption cut off the next one."""
+    """Make the trials that an interruption cut off the next ones."""
     for trial in study.get_trials(states=(TrialState.RUNNING,)):
         study.tell(trial.number, state=TrialState.FAIL)
-    trials = study.get_trials()
-    if trials and trials[-1].state == TrialState.FAIL and trials[-1].params:
-        study.enqueue_trial(trials[-1].params)
+    cut_off = list(takewhile(lambda trial: trial.state == TrialState.FAIL, reversed(study.get_trials())))
+    for trial in reversed(cut_off):
+        if trial.params:
+            study.enqueue_trial(trial.params)
 
 
 def _finished(study: optuna.Study) -> list[FrozenTrial]:

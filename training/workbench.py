@@ -5,13 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import resource
-import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Lock
@@ -94,17 +92,6 @@ def fit_bundle(snapshot: Path, configuration: Configuration, seed: int, now: dat
     return Fitted(bundle_id, perf_counter() - start, peak_kb / 1024)
 
 
-def processes(number: int) -> Executor:
-    """Return ``number`` processes to fit and rank in; for one, a thread of this process.
-
-    They are started afresh: a copy of this process could hang in the locks of libraries that use threads.
-    """
-    if number == 1:
-        return ThreadPoolExecutor(1)
-    # Ctrl+C reaches every process of the terminal. It ends these at once, so that nobody waits for them to get ready.
-    return ProcessPoolExecutor(number, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_DFL))
-
-
 class Workbench:
     """One snapshot, the test on its last days, and the tracking of what is tried on them."""
 
@@ -134,7 +121,7 @@ class Workbench:
             InvalidInput: there are no two users who bought before those days and in them.
         """
         backtest = Backtest.of(snapshot, holdout_days, layout)
-        return cls(backtest, seed, Tracking(layout.mlflow), progress, workers or processes(1))
+        return cls(backtest, seed, Tracking(layout.mlflow), progress, workers or ThreadPoolExecutor(1))
 
     def test(self, configuration: Configuration) -> pl.DataFrame:
         """Return what ``rank_held_out`` says of ``configuration``; from an earlier run of the same code, if any."""

@@ -1,4 +1,5 @@
 import json
+from concurrent.futures import Future
 
 import mlflow
 import optuna
@@ -34,29 +35,31 @@ def test_a_shop_of_habits_gets_a_model_that_knows_habits_without_being_told(layo
     assert promoted.status == 0, promoted.text
 
 
-def parabola(trial: optuna.Trial) -> float:
-    return 1.0 - (trial.suggest_float("x", 0.0, 1.0) - 0.3) ** 2
+def parabola(trial: optuna.Trial) -> Future[float]:
+    reached: Future[float] = Future()
+    reached.set_result(1.0 - (trial.suggest_float("x", 0.0, 1.0) - 0.3) ** 2)
+    return reached
 
 
 def test_an_interrupted_study_goes_on_and_repeats_no_trial(layout: Layout) -> None:
     tracking, tags = Tracking(layout.mlflow), {"snapshot_hash": "a", "seed": "0"}
     tried: list[float] = []
 
-    def interrupted(trial: optuna.Trial) -> float:
+    def interrupted(trial: optuna.Trial) -> Future[float]:
         tried.append(trial.suggest_float("x", 0.0, 1.0))
         if len(tried) == 4:
             raise KeyboardInterrupt
         return parabola(trial)
 
-    def again(trial: optuna.Trial) -> float:
+    def again(trial: optuna.Trial) -> Future[float]:
         tried.append(trial.suggest_float("x", 0.0, 1.0))
         return parabola(trial)
 
     with pytest.raises(KeyboardInterrupt), Studies.kept(layout, tracking, "choice", tags) as studies:
-        studies.best("x", interrupted, {"x": 0.5}, 8, 1e9, 0)
+        studies.best("x", interrupted, {"x": 0.5}, 8, 1, 1e9, 0)
     with Studies.kept(layout, tracking, "choice", tags) as studies:
-        study = studies.best("x", again, {"x": 0.5}, 8, 1e9, 0)
-        other = studies.best("y", parabola, {"x": 0.25}, 1, 1e9, 0)
+        study = studies.best("x", again, {"x": 0.5}, 8, 1, 1e9, 0)
+        other = studies.best("y", parabola, {"x": 0.25}, 1, 1, 1e9, 0)
 
     assert tried[0] == 0.5
     assert len(study.get_trials(states=(optuna.trial.TrialState.COMPLETE,))) == 8
@@ -71,13 +74,38 @@ def test_an_interrupted_study_goes_on_and_repeats_no_trial(layout: Layout) -> No
     assert sorted(names) == ["choice", "x", "y"]  # both attempts are one run, and one run of each study within it
 
 
+def test_trials_beside_each_other_are_told_apart_and_made_anew_when_cut_off(layout: Layout) -> None:
+    tracking, tags = Tracking(layout.mlflow), {"snapshot_hash": "c"}
+    tried: list[float] = []
+
+    def cut_off(trial: optuna.Trial) -> Future[float]:
+        tried.append(trial.suggest_float("x", 0.0, 1.0))
+        never: Future[float] = Future()
+        never.set_exception(KeyboardInterrupt())
+        return never
+
+    def again(trial: optuna.Trial) -> Future[float]:
+        tried.append(trial.suggest_float("x", 0.0, 1.0))
+        return parabola(trial)
+
+    with pytest.raises(KeyboardInterrupt), Studies.kept(layout, tracking, "choice", tags) as studies:
+        studies.best("x", cut_off, {"x": 0.5}, 3, 2, 1e9, 0)
+    with Studies.kept(layout, tracking, "choice", tags) as studies:
+        study = studies.best("x", again, {"x": 0.5}, 3, 2, 1e9, 0)
+
+    assert tried[0] == 0.5
+    assert tried[2:4] == tried[:2]
+    assert len(set(tried[2:])) == len(tried[2:]) == 3
+    assert len(study.get_trials(states=(optuna.trial.TrialState.COMPLETE,))) == 3
+
+
 def test_time_that_was_spent_before_an_interruption_counts(layout: Layout) -> None:
     tracking, tags = Tracking(layout.mlflow), {"snapshot_hash": "b"}
     with Studies.kept(layout, tracking, "choice", tags) as studies:
-        studies.best("x", parabola, {"x": 0.5}, 3, 1e9, 0)
+        studies.best("x", parabola, {"x": 0.5}, 3, 1, 1e9, 0)
         spent_s = studies.spent_s
     with Studies.kept(layout, tracking, "choice", tags) as studies:
-        study = studies.best("x", parabola, {"x": 0.5}, 100, spent_s / 2, 0)
+        study = studies.best("x", parabola, {"x": 0.5}, 100, 1, spent_s / 2, 0)
 
     assert spent_s > 0
     assert len(study.trials) == 3

@@ -18,7 +18,7 @@ from tests import worlds
 from tests.worlds import event, item
 from training.backtest import Backtest, intervals, learning_curve, rank_held_out, variety
 from training.fit import MODELS, BlendedSettings
-from training.workbench import processes
+from training.processes import processes
 
 
 @pytest.fixture

@@ -32,14 +32,16 @@ def ring(folder: Path, protocol: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("protocol", "metric"), [("leave-one-out", "recall@5"), ("split", "recall@20"), ("sessions", "mrr@20")]
+    ("protocol", "metric", "workers"),
+    [("leave-one-out", "recall@5", 2), ("split", "recall@20", 1), ("sessions", "mrr@20", 1)],
 )
-def test_what_always_follows_is_found(protocol: str, metric: str, tmp_path: Path, command: Command) -> None:
+def test_what_always_follows_is_found(
+    protocol: str, metric: str, workers: int, tmp_path: Path, command: Command
+) -> None:
     ring(tmp_path, protocol)
+    options = {"protocol": protocol, "json": tmp_path / "out.json", "budget-minutes": 0.1, "workers": workers}
 
-    ended = command(
-        "benchmark", tmp_path, "--protocol", protocol, "--json", tmp_path / "out.json", "--budget-minutes", 0.1
-    )
+    ended = command("benchmark", tmp_path, *(one for name, value in options.items() for one in (f"--{name}", value)))
 
     assert ended.status == 0, ended.text
     found = json.loads((tmp_path / "out.json").read_text())

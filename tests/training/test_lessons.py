@@ -9,9 +9,8 @@ from evaluation.ranking_metrics import ndcg
 from features.interactions import COLUMNS, History, IntArray, Interactions
 from features.settings import Settings
 from models.scorer import Scorer, Scores, best_first
-from training import lessons
 from training.datasets import Questions
-from training.lessons import Lessons, lessons_of, sum_of
+from training.lessons import LEAST_WEIGHT, Lessons, lessons_of, sum_of
 
 N_ITEMS = 6
 
@@ -75,15 +74,6 @@ def test_a_part_that_proposes_nothing_tells_what_it_knows_all_the_same() -> None
     assert found.columns.tolist() == [[6, 1], [5, 2]]
 
 
-def test_when_time_is_up_the_other_questions_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lessons, "FEWEST_QUESTIONS", 2)
-    asked = questions(*[([0], [1])] * 5)
-
-    found = lessons_of({"fixed": fixed(6, 5, 4, 3, 2, 1)}, {"fixed": 3}, asked, False, until_s=0.0)
-
-    assert len(found.list_lengths) == len(found.relevant) == 2
-
-
 def test_of_candidates_with_no_right_one_among_them_nothing_more_is_asked() -> None:
     found = lessons_of({"fixed": fixed(6, 5, 4, 3, 2, 1)}, {"fixed": 2}, questions(([0], [4]), ([1], [0])), True)
 
@@ -91,15 +81,6 @@ def test_of_candidates_with_no_right_one_among_them_nothing_more_is_asked() -> N
     assert found.columns.ravel().tolist() == [6, 5]
     assert found.relevant.tolist() == [1, 1]
     assert found.judged(np.ones(2, np.float32), 2).hit.tolist() == [[False, False], [True, False]]
-
-
-def test_once_there_are_rows_enough_the_other_questions_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lessons, "FEWEST_QUESTIONS", 2)
-    asked = questions(*[([0], [1])] * 5)
-
-    found = lessons_of({"fixed": fixed(6, 5, 4, 3, 2, 1)}, {"fixed": 3}, asked, True, rows=7)
-
-    assert found.list_lengths.tolist() == [3, 3, 3]
 
 
 def test_lists_without_a_right_one_or_without_a_wrong_one_teach_nothing() -> None:
@@ -146,7 +127,7 @@ def test_in_the_sum_the_part_that_tells_counts_most_and_one_that_scores_nothing_
 
     assert set(weights) == {"right", "wrong"}
     assert weights["right"] > 1
-    assert weights["wrong"] == lessons.LEAST_WEIGHT
+    assert weights["wrong"] == LEAST_WEIGHT
 
 
 def test_lessons_of_no_list_have_their_columns_and_add_nothing() -> None:

@@ -1,0 +1,59 @@
+import math
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.training.test_lessons import fixed, questions
+from training import stages
+from training.datasets import Questions
+from training.lessons import Lessons
+from training.stages import asked, rounds
+
+LATE = math.inf
+PARTS = {"long": fixed(6, 5, 4, 3, 2, 1), "short": fixed(1, 2, 3, 4, 5, 6)}
+"""What answers in each stage: the one ranks the first items first, the other the last ones."""
+
+
+def answers(
+    questions: dict[str, Questions], monkeypatch: pytest.MonkeyPatch, until_s: float = LATE, rows: float = math.inf
+) -> dict[str, Lessons]:
+    """Return what two at a time find among three candidates for each question, two questions in a round."""
+    monkeypatch.setattr(stages, "QUESTIONS_AT_ONCE", 2)
+    monkeypatch.setattr(stages, "parts_in", lambda folder: {"fixed": PARTS[folder.name]})
+    folders = {name: Path(name) for name in questions}
+    most_rows = dict.fromkeys(questions, rows)
+    with ThreadPoolExecutor(2) as workers:
+        return asked(folders, questions, most_rows, {"fixed": 3}, True, workers, 2, until_s)
+
+
+def test_every_stage_is_asked_all_its_questions_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = answers(
+        {"long": questions(([0], [0]), ([0], [1]), ([0], [2])), "short": questions(([0], [5]))}, monkeypatch
+    )
+
+    assert found["long"].right.tolist() == [True, False, False, False, True, False, False, False, True]
+    assert found["long"].columns.ravel().tolist() == [6, 5, 4] * 3
+    assert found["short"].columns.ravel().tolist() == [4, 5, 6]
+
+
+def test_when_time_is_over_each_stage_was_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = answers(
+        {"long": questions(*[([0], [0])] * 5), "short": questions(*[([0], [5])] * 4)}, monkeypatch, until_s=0.0
+    )
+
+    assert [len(one.list_lengths) for one in found.values()] == [2, 2]
+    assert [len(one.relevant) for one in found.values()] == [2, 2]
+
+
+def test_a_stage_that_has_rows_enough_is_asked_nothing_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = answers({"long": questions(*[([0], [0])] * 40)}, monkeypatch, rows=7)
+
+    assert found["long"].list_lengths.tolist() == [3] * len(found["long"].relevant)
+    assert 3 <= len(found["long"].list_lengths) <= 4 + 2 * 4  # what was begun when it had enough is kept
+
+
+def test_rounds_are_counted_with_the_last_that_is_not_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stages, "QUESTIONS_AT_ONCE", 2)
+
+    assert [rounds(questions(*[([0], [0])] * n)) for n in (1, 2, 3)] == [1, 1, 2]

@@ -1,0 +1,130 @@
+"""What is done for the stages of a plan, in processes beside each other: each finds the parts in a folder."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor, Future
+from functools import lru_cache
+from pathlib import Path
+from time import monotonic
+from typing import Final
+
+import numpy as np
+
+from features.settings import Settings
+from features.snapshot import Snapshot
+from models.bundle import Bundle
+from models.scorer import Scorer
+from training.chooser import PARTS
+from training.composed import fitted, summed
+from training.datasets import Questions
+from training.lessons import Lessons, lessons_of, sum_of
+
+CANDIDATES_FOR_SUM: Final = 60
+"""So many each part proposes where it is learned what each counts in their sum."""
+QUESTIONS_AT_ONCE: Final = 250
+"""So many a process answers before it is given others."""
+KEPT_OPEN: Final = 16
+"""The parts of so many stages a process keeps open; they are files of which it reads what it needs."""
+
+
+def fit_parts(
+    snapshot: Path, settings: Mapping[str, Settings], seed: int, folder: Path, until_s: float = math.inf
+) -> bool:
+    """Fit the parts that ``settings`` name on the snapshot in a folder, and save them in the new ``folder``.
+
+    Returns:
+        False where ``monotonic()`` is beyond ``until_s``, and nothing was done.
+    """
+    if monotonic() > until_s:
+        return False
+    opened = Snapshot.load(snapshot)
+    _save(opened, fitted(opened, settings, seed), folder)
+    return True
+
+
+def fit_and_weigh(
+    snapshot: Path, settings: Mapping[str, Settings], seed: int, folder: Path, questions: Questions, repeats: bool
+) -> dict[str, float]:
+    """Do what ``fit_parts`` does, and return what each part counts in the sum of those that answer; see ``sum_of``."""
+    fit_parts(snapshot, settings, seed, folder)
+    answering = {name: part for name, part in parts_in(folder).items() if PARTS[name].start}
+    return sum_of(answering, dict.fromkeys(answering, CANDIDATES_FOR_SUM), questions, repeats)
+
+
+def sum_up(snapshot: Path, parts: Path, settings: Mapping[str, Settings], folder: Path) -> None:
+    """Move what lies in the folder ``parts`` to the new ``folder``, with the sum and the merger of it all."""
+    opened = Snapshot.load(snapshot)
+    _save(opened, summed(Bundle.load(parts).scorers, settings, len(opened.items)), folder)
+    shutil.rmtree(parts)
+
+
+def ask(folder: Path, counts: Mapping[str, int], questions: Questions, repeats: bool) -> Lessons:
+    """Return what ``lessons_of`` says of the parts in ``folder``."""
+    return lessons_of(parts_in(folder), counts, questions, repeats)
+
+
+def asked(
+    folders: Mapping[str, Path],
+    questions: Mapping[str, Questions],
+    most_rows: Mapping[str, float],
+    counts: Mapping[str, int],
+    repeats: bool,
+    workers: Executor,
+    at_once: int,
+    until_s: float,
+    advance: Callable[[], None] = lambda: None,
+) -> dict[str, Lessons]:
+    """Return the lessons of each stage: some questions of each, then again some of each, until time is over.
+
+    Args:
+        folders: Where the parts of each stage lie.
+        questions: What is asked in each.
+        most_rows: Once a stage has so many, the rest of its questions are left out.
+        counts: See ``lessons_of``; ``repeats`` too.
+        repeats: See there.
+        workers: They ask, ``at_once`` of them.
+        at_once: How many there are.
+        until_s: Once ``monotonic()`` is beyond it, and each stage was asked once, no more is asked.
+        advance: Called once for each round of questions of a stage; see ``rounds``.
+    """
+    told: dict[str, list[Lessons]] = {name: [] for name in folders}
+    running: deque[tuple[str, Future[Lessons]]] = deque()
+
+    def gather() -> None:
+        name, lessons = running.popleft()
+        told[name].append(lessons.result())
+        advance()
+
+    for start in range(0, max(map(len, questions.values())), QUESTIONS_AT_ONCE):
+        for name, folder in folders.items():
+            some = np.arange(start, min(start + QUESTIONS_AT_ONCE, len(questions[name])))
+            if not len(some) or sum(len(one.right) for one in told[name]) >= most_rows[name]:
+                continue
+            if start and monotonic() > until_s:
+                break
+            running.append((name, workers.submit(ask, folder, counts, questions[name].those(some), repeats)))
+            # One more for each than it works on, so that none has to wait.
+            if len(running) >= 2 * at_once:
+                gather()
+    while running:
+        gather()
+    return {name: Lessons.together(lessons) for name, lessons in told.items()}
+
+
+def rounds(questions: Questions) -> int:
+    """Return in how many rounds ``questions`` are asked."""
+    return -(-len(questions) // QUESTIONS_AT_ONCE)
+
+
+@lru_cache(KEPT_OPEN)
+def parts_in(folder: Path) -> dict[str, Scorer]:
+    """Return the parts that were saved in ``folder``, by name."""
+    return Bundle.load(folder).scorers
+
+
+def _save(snapshot: Snapshot, parts: Mapping[str, Scorer], folder: Path) -> None:
+    Bundle.of(snapshot, parts.values(), next(iter(parts)), snapshot.manifest.as_of, "").save(folder)
