@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -14,7 +14,7 @@ from pydantic_core import to_json
 from features.errors import NotFound
 from features.interactions import History, IntArray
 from models.scorer import Reason
-from serving.cards import Card
+from serving.cards import Shown
 from serving.pipeline import Pipeline, Ranking
 from serving.query import NO_ITEMS, Query, events
 from serving.ranking_log import LoggedRanking
@@ -123,17 +123,15 @@ def similar(pipeline: Pipeline, request: wire.SimilarRequest, now: datetime, ran
     return Made(ranking_id, query, pipeline.rank(query), None, _unknown(pipeline, request.exclude))
 
 
-def answer(
-    pipeline: Pipeline, cards: Sequence[Card], made: Made, explain: bool = False, why_not: Iterable[str] = ()
-) -> str:
+def answer(pipeline: Pipeline, cards: Shown, made: Made, explain: bool = False, why_not: Iterable[str] = ()) -> str:
     """Return the ``RankingAnswer`` in JSON, with the ``cards`` of the items of the ranking.
 
     It is put together from what is JSON already, for this is what is asked most.
     """
     ranking, catalog = made.ranking, pipeline.catalog
-    scores = to_json(ranking.scores.tolist()).decode()[1:-1].split(",") if cards else []
-    lines = zip(cards, scores, ranking.scorers, strict=True)
-    rows = [f'{{{card.json}, "score": {score}, "scorer": "{scorer}"' for card, score, scorer in lines]
+    scores = to_json(ranking.scores.tolist()).decode()[1:-1].split(",") if cards.json else []
+    lines = zip(cards.json, scores, ranking.scorers, strict=True)
+    rows = [f'{{{card}, "score": {score}, "scorer": "{scorer}"' for card, score, scorer in lines]
     if explain:
         rows = [f"{row}, {more}" for row, more in zip(rows, _explained(pipeline, made), strict=True)]
     parts = [
@@ -160,7 +158,7 @@ def answer(
     return f"{{{', '.join(parts)}}}"
 
 
-def logged(pipeline: Pipeline, cards: Sequence[Card], made: Made, kind: str, request: wire.Request) -> LoggedRanking:
+def logged(pipeline: Pipeline, cards: Shown, made: Made, kind: str, request: wire.Request) -> LoggedRanking:
     """Return what to keep of a ranking, of whose items these are the ``cards``: all that it takes to make it again."""
     ranking, visitor, known = made.ranking, made.visitor, made.query.values
     explored = ranking.explored
@@ -176,7 +174,7 @@ def logged(pipeline: Pipeline, cards: Sequence[Card], made: Made, kind: str, req
         profile_version=0 if visitor is None else visitor.version,
         history=made.query.history,
         known=known.asked if isinstance(known, Known) else dict(known),
-        items=[card.item_id for card in cards],
+        items=cards.item_ids,
         scores=ranking.scores.tolist(),
         explored=None if explored is None else (explored.place, explored.drawn, explored.probability),
     )

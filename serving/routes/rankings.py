@@ -94,7 +94,7 @@ async def zones(request: Request, body: wire.ZonesRequest) -> Response:
         made = answers.recommended(served.pipeline, visitor, one, now, parts.new_id())
         answer = logged_answer(parts, served, made, "recommend", one, body.explain)
         found.append(f'{{"zone": {json.dumps(zone.zone)}, {answer[1:]}')
-        shown += [card.item_id for card in served.cards.of(made.ranking.items.tolist())]
+        shown += served.cards.of(made.ranking.items.tolist()).item_ids
     return Written(f'{{"zones": [{", ".join(found)}]}}'.encode())
 
 
