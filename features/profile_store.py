@@ -14,6 +14,7 @@ from features.database import transaction
 from features.events import STANDARD_EVENT_TYPES
 from features.identity import IdentitySettings, Link, people, touched
 from features.profiles import Numbers, Profile
+from features.remembered import forget_older_half
 
 KEPT_INTERACTIONS: Final = 2_000
 """How many interactions of each identity a store keeps, the last ones."""
@@ -171,7 +172,7 @@ K = TypeVar("K")
 
 def _remember(known: dict[K, int], name: K, number: int) -> None:
     if len(known) >= REMEMBERED:
-        known.clear()
+        forget_older_half(known)
     known[name] = number
 
 

@@ -23,6 +23,7 @@ from features.errors import NotFound
 from features.fields import EPOCH, microseconds
 from features.interactions import COLUMNS, History
 from features.layout import Layout
+from features.remembered import forget_older_half
 from serving.recipes import Recipe
 from serving.repeating import repeating
 
@@ -199,7 +200,7 @@ class SQLiteRankingLog:
                 self._put(f"INSERT INTO rankings ({_COLUMNS})", 14, rows)
             self._recipes.update(recipes)
             if len(self._histories) + len(names) > HISTORIES_KNOWN:
-                self._histories.clear()
+                forget_older_half(self._histories)
             self._histories.update(names)
 
     def _put(self, insert: str, n_columns: int, rows: Sequence[tuple[Any, ...]]) -> None:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from features import profile_store
 from features.database import open_database, transaction
 from features.events import Event
 from features.identity import IdentitySettings, Namespace
@@ -103,6 +104,14 @@ def test_numbers_stay(store: ProfileStore):
     assert store.named(device) == ("device", "mobile")
     assert store.numbers.event_type("view") == 0
     assert store.numbers.event_type("quiz") == store.numbers.event_type("quiz") == store.type_numbers()["quiz"] == 64
+
+
+def test_numbers_stay_where_more_are_asked_for_than_are_remembered(store: ProfileStore, monkeypatch):
+    monkeypatch.setattr(profile_store, "REMEMBERED", 4)
+    names = [f"item-{k}" for k in range(10)]
+    numbers = [store.numbers.item(name) for name in names]
+    for _ in range(3):
+        assert [store.numbers.item(name) for name in names] == numbers
 
 
 def test_beyond_63_event_types_of_its_own_a_shop_has_one_more_for_all_others(store: ProfileStore):
