@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
@@ -73,8 +74,7 @@ class LiveCatalog:
         self._added: dict[str, int] = {}
         self._frame = bundle.catalog
         self._rows: dict[int, dict[str, Any]] = {}  # what has changed since the frame
-        self._changed: list[int] = []
-        self._changed_at: list[int] = []
+        self._changed, self._changed_at = array("i"), array("q")
         self._latest: IntArray | None = None
         frame = bundle.catalog
         self._arrays: dict[str, NDArray[Any]] = {
@@ -196,9 +196,9 @@ class LiveCatalog:
 
     def _add(self, item_id: str) -> int:
         index = len(self)
-        for name, array in self._arrays.items():
-            if index == len(array):
-                self._arrays[name] = np.concatenate([array, np.zeros(max(1_024, index // 8), array.dtype)])
+        for name, column in self._arrays.items():
+            if index == len(column):
+                self._arrays[name] = np.concatenate([column, np.zeros(max(1_024, index // 8), column.dtype)])
         self._added[item_id] = index
         self._ids.append(item_id)
         self._latest = None

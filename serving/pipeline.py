@@ -31,7 +31,8 @@ SPARE_CANDIDATES: Final = 50
 """Asked for beyond those needed, since filters remove some."""
 WIDENED: Final = 8
 """How many times as many are looked at where what was looked at is not enough."""
-PLANS_KEPT: Final = 256
+PLANS_KEPT: Final = 32
+"""Beyond so many, only those of recipes in force: a limit by brand or category takes some 2 MB for 100,000 items."""
 NO_ROWS: Final = np.zeros(0, np.int64)
 UNSCORED: Final = "catalog"
 SHUFFLE: Final = "shuffle"
@@ -196,7 +197,8 @@ class Pipeline:
             Caps(self.catalog, dimensions) if dimensions else None,
         )
         if len(self._plans) >= PLANS_KEPT:
-            self._plans.clear()
+            in_force = {one.version for one in self.recipes.recipes.values()}
+            self._plans = {version: plan for version, plan in self._plans.items() if version in in_force}
         self._plans[recipe.version] = plan
         return plan
 

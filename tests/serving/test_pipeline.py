@@ -19,7 +19,7 @@ from models.bundle import Bundle
 from models.popularity import Popularity, PopularitySettings
 from serving.pipeline import Pipeline
 from serving.query import Query
-from serving.recipes import BUILT_IN, Recipes
+from serving.recipes import BUILT_IN, Recipe, Recipes, SourceSettings
 from tests.serving.shop import BASKETS, SHOP, SHOWN, bundle_of
 from tests.worlds import NOW, event, item, snapshot
 
@@ -154,6 +154,16 @@ def test_unknown_recipes_and_recipes_that_the_bundle_cannot_answer_are_named() -
         NotFound, match=r"'buy_again' needs buy_again.*can answer: for_you, discover.*, popular, similar"
     ):
         shop().rank(query("dan", recipe="buy_again"))
+
+
+def test_of_many_recipes_that_were_tried_those_in_force_keep_their_plans() -> None:
+    pipeline = Pipeline(shop().bundle, shop().recipes)
+    in_force = dict(pipeline._plans)
+    with patch.object(serving.pipeline, "PLANS_KEPT", len(in_force) + 2):
+        for n in range(1, 10):
+            pipeline.prepare(Recipe(sources=(SourceSettings(source="trending"),), exclude_bought_days=n))
+            assert len(pipeline._plans) <= len(in_force) + 2
+    assert in_force.items() <= pipeline._plans.items()
 
 
 def test_a_recipe_whose_filter_does_not_fit_the_catalog_is_refused_at_once() -> None:
