@@ -4,10 +4,11 @@
 
 Profiles of 50 interactions in some 12 visits, with device, browser, source, country and page type, are folded into a
 fresh store; the size of the whole database file over their number is what counts, directly after the fold and again
-when live events have come in between its rows. Then the real service runs on that store with a bundle of 100,000 items:
-visitors at random send events and ask for rankings, ``--rate`` of them a second or as fast as they are answered. What
-counts is the memory that is the worker's own (anonymous), at the end and by how much it grew after the first fifth of
-the time, in which all is used once. The bundle and the libraries are files that workers share, and stand beside it.
+when live events have come in between its rows. Then the real service runs on that store with a bundle of 100,000 items.
+First everything that it keeps at hand is filled: each item is seen and shown, and many visitors ask, as fast as they
+are answered. Then comes what counts: visitors at random send events and ask for rankings, ``--rate`` of them a second
+or as fast as they are answered, and the memory that is the worker's own (anonymous) is looked at from the start of that
+to its end, and by how much it grows. The bundle and the libraries are files that workers share, and stand beside it.
 """
 
 from __future__ import annotations
@@ -35,7 +36,6 @@ from features.catalog import Catalog
 from features.command_line import run_alone
 from features.database import open_database, transaction
 from features.event_log import EventLog
-from features.events import Event
 from features.layout import Layout, point
 from features.profile_arrays import FIRST_KEY
 from features.profile_store import SQLiteProfileStore
@@ -46,6 +46,10 @@ VISITS = 12
 SAMPLES = 100
 """So often the memory of the worker is looked at."""
 AT_ONCE = 20_000
+ASKING_FIRST = 12_000
+"""So many visitors ask before the clock starts, at most a quarter of all: more than a worker knows the histories of."""
+RANKED_AT_ONCE = 500
+"""As many as a request may rank."""
 END = datetime.now(UTC) - timedelta(days=1)
 CONTEXT: dict[str, Any] = {
     "device": "mobile",
@@ -116,7 +120,7 @@ def fill(layout: Layout, profiles: int, items: int, rng: Generator) -> None:
     with closing(open_database(layout.database)) as database:
         store = SQLiteProfileStore(database)
         with transaction(database):
-            numbers = [store.numbers.item(f"item-{item:07}") for item in range(items)]
+            numbers = [store.numbers.item(item_id(item)) for item in range(items)]
             names = [store.numbers.named(field, str(name)) for field, name in CONTEXT.items()]
         for first in range(0, profiles, AT_ONCE):
             some = range(first, min(first + AT_ONCE, profiles))
@@ -167,9 +171,11 @@ def person_us(layout: Layout, profiles: int, rng: Generator) -> float:
 
 
 async def soak(service: LiveService, profiles: int, items: int, seconds: float, rate: float | None) -> dict[str, float]:
-    """Return the memory of the worker, and how it grew in the last four fifths of the time."""
+    """Return the memory of the worker with all filled that it keeps at hand, and how it grew in the time after that."""
     rng = np.random.default_rng(1)
     connection = await Connection.to(service.port)
+    figures = {"fresh_mb": memory_mb(service)["RssAnon"]}
+    figures["warm_requests"] = await fill_what_is_kept(connection, profiles, items, rng)
     begun, cpu_s = time.monotonic(), service.cpu_s()
     samples: list[tuple[float, float]] = []
     asked = 0
@@ -178,26 +184,70 @@ async def soak(service: LiveService, profiles: int, items: int, seconds: float, 
             samples.append((elapsed_s, memory_mb(service)["RssAnon"]))
         if rate is not None and (early_s := asked / rate - elapsed_s) > 0:
             await asyncio.sleep(early_s)
-        user = f"user-{int(rng.integers(profiles)):07}"
-        event = Event(f"soak-{asked}", "view", user, datetime.now(UTC), f"item-{int(rng.integers(items)):07}")
-        sent = {name: getattr(event, name) for name in ("event_id", "event_type", "user_id", "item_id")}
-        sent |= {"timestamp": event.timestamp.isoformat(), "session_id": f"{user}-{asked}", "context": CONTEXT}
-        await connection.ask("POST", "/v1/events", sent)
+        user = a_user(profiles, rng)
+        await connection.ask("POST", "/v1/events", seen(f"soak-{asked}", user, int(rng.integers(items))))
         await connection.ask("POST", "/v1/recommend", {"user_id": user, "n": 20})
         asked += 1
     connection.close()
     end = memory_mb(service)
-    warm_s, warm_mb = np.array([*samples, (seconds, end["RssAnon"])])[len(samples) // 5 :].T
-    return {
+    samples.append((time.monotonic() - begun, end["RssAnon"]))
+    late = samples[len(samples) // 2 :]
+    return figures | {
         "requests": 2 * asked,
         "service_cpu_s": service.cpu_s() - cpu_s,
         "start_mb": samples[0][1],
-        "warm_mb": float(warm_mb[0]),
         "process_mb": end["RssAnon"],
+        "most_mb": max(mb for _, mb in samples),
         "files_mb": end["RssFile"],
-        "grown_mb": float(warm_mb[-1] - warm_mb[0]),
-        "grown_mb_per_hour": float(3_600 * np.polyfit(warm_s, warm_mb, 1)[0]),
+        "grown_mb": end["RssAnon"] - samples[0][1],
+        "grown_mb_per_hour": mb_per_hour(samples),
+        "late_grown_mb": end["RssAnon"] - late[0][1],
+        "late_grown_mb_per_hour": mb_per_hour(late),
     }
+
+
+async def fill_what_is_kept(connection: Connection, profiles: int, items: int, rng: Generator) -> int:
+    """See and show each item, and rank for many visitors; return how many requests that took."""
+    requests: list[tuple[str, Any]] = []
+    for first in range(0, items, RANKED_AT_ONCE):
+        some = range(first, min(first + RANKED_AT_ONCE, items))
+        events = [seen(f"first-{item}", a_user(profiles, rng), item) for item in some]
+        listed = {"user_id": a_user(profiles, rng), "items": [item_id(item) for item in some]}
+        requests += [("/v1/events", {"events": events}), ("/v1/rank", listed)]
+    for _ in range(min(ASKING_FIRST, profiles // 4)):
+        requests.append(("/v1/recommend", {"user_id": a_user(profiles, rng), "n": 20}))
+    for path, body in requests:
+        await connection.ask("POST", path, body)
+    return len(requests)
+
+
+def seen(event_id: str, user_id: str, item: int) -> dict[str, Any]:
+    """Return the event that a visitor sees an item now."""
+    return {
+        "event_id": event_id,
+        "event_type": "view",
+        "user_id": user_id,
+        "item_id": item_id(item),
+        "timestamp": datetime.now(UTC).isoformat(),
+        "session_id": event_id,
+        "context": CONTEXT,
+    }
+
+
+def a_user(profiles: int, rng: Generator) -> str:
+    """Return the id of one of so many visitors."""
+    return f"user-{int(rng.integers(profiles)):07}"
+
+
+def item_id(item: int) -> str:
+    """Return the id of an item."""
+    return f"item-{item:07}"
+
+
+def mb_per_hour(samples: list[tuple[float, float]]) -> float:
+    """Return the slope of the line through ``samples`` of seconds and MB."""
+    seconds, mb = np.array(samples).T
+    return float(3_600 * np.polyfit(seconds, mb, 1)[0])
 
 
 def memory_mb(service: LiveService) -> dict[str, float]:
