@@ -30,7 +30,7 @@ class Cards:
         self._version = catalog.version
         # One chunk: a table as it is read from a file has many, and looks through them for each row.
         self._shown = catalog.rows(None).select(MEMBERS).rechunk()
-        self._changed: set[int] = set()
+        self._changed = bytearray(len(catalog))  # 1 for those of which that does not hold any more
         # By item, empty where there is none: a dictionary of pairs takes twice the memory, and the collector of
         # garbage would look through all the pairs.
         self._item_ids, self._cards = [""] * len(catalog), [""] * len(catalog)
@@ -49,7 +49,7 @@ class Cards:
         return shown
 
     def _make(self, item: int) -> None:
-        if item in self._changed:
+        if self._changed[item]:
             row = self._catalog.row(item)
             fields = tuple(row[name] for name in MEMBERS)
         else:
@@ -70,10 +70,11 @@ class Cards:
     def _forget_changed(self) -> None:
         changed = self._catalog.changed_since(self._version)
         items = range(len(self._catalog)) if changed is None else changed.tolist()
-        self._changed.update(items)
-        more = [""] * (len(self._catalog) - len(self._cards))
-        self._item_ids += more
-        self._cards += more
+        n_more = len(self._catalog) - len(self._cards)
+        self._changed += bytes(n_more)
+        self._item_ids += [""] * n_more
+        self._cards += [""] * n_more
         for item in items:
+            self._changed[item] = 1
             self._forget(item)
         self._version = self._catalog.version

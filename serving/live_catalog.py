@@ -22,10 +22,10 @@ ALWAYS_S: Final = np.iinfo(np.int64).min
 NEVER_S: Final = np.iinfo(np.int64).max
 """The time of expiry of what does not expire."""
 
-PORTION: Final = 10_000
+PORTION: Final = 2_000
 """So many changes are read at once."""
 FEW: Final = 1_000
-PART: Final = 8
+PART: Final = 64
 """Once more than ``FEW`` items and one in ``PART`` have changed, they become columns, which take far less memory."""
 CHANGES_KEPT: Final = 100_000
 """How many of the latest changes ``changed_since`` knows."""
@@ -145,16 +145,34 @@ class LiveCatalog:
 
     def rows(self, items: IntArray | None) -> pl.DataFrame:
         """Return the columns of the catalog for ``items``, or for all, in order; see ``Snapshot.catalog``."""
-        wanted = np.arange(len(self), dtype=np.int32) if items is None else items
+        if items is None:
+            self._make_columns()
+            return self._frame
         frame = self._frame
-        changed = [place for place, index in enumerate(wanted.tolist()) if index in self._rows] if self._rows else []
+        changed = [place for place, index in enumerate(items.tolist()) if index in self._rows] if self._rows else []
         if not changed:
-            return frame if items is None else frame[wanted]
-        same = np.setdiff1d(np.arange(len(wanted)), changed)
-        places = np.empty(len(wanted), np.int64)
+            return frame[items]
+        same = np.setdiff1d(np.arange(len(items)), changed)
+        places = np.empty(len(items), np.int64)
         places[same], places[changed] = np.arange(len(same)), len(same) + np.arange(len(changed))
-        rows = [self._rows[int(wanted[place])] for place in changed]
-        return pl.concat([frame[wanted[same]], pl.DataFrame(rows, schema=frame.schema)])[places]
+        rows = [self._rows[int(items[place])] for place in changed]
+        return pl.concat([frame[items[same]], pl.DataFrame(rows, schema=frame.schema)])[places]
+
+    def _make_columns(self) -> None:
+        """Put what has changed since the frame into its columns; those that stay as they were are not copied."""
+        if not self._rows:
+            return
+        frame, n_before = self._frame, len(self._frame)
+        changed = np.array(sorted(self._rows), np.int64)  # all that are behind the frame among them
+        rows = pl.DataFrame([self._rows[index] for index in changed.tolist()], schema=frame.schema)
+        before = frame[changed[changed < n_before]]
+        places = np.arange(len(self))
+        places[changed] = n_before + np.arange(len(changed))
+        columns = []
+        for name in frame.columns:  # one at a time: all at once would take several times the memory of the frame
+            same = len(self) == n_before and rows[name].equals(before[name])
+            columns.append(frame[name] if same else pl.concat([frame[name], rows[name]])[places].rechunk())
+        self._frame, self._rows = pl.DataFrame(columns), {}
 
     def _take(self, changes: Iterable[Change]) -> None:
         for change in changes:
@@ -171,7 +189,7 @@ class LiveCatalog:
             self._changed.append(index)
             self._changed_at.append(change.version)
         if len(self._rows) > max(FEW, len(self) // PART):
-            self._frame, self._rows = self.rows(None).rechunk(), {}
+            self._make_columns()
         if len(self._changed) > 2 * CHANGES_KEPT:
             self._first_version = self._changed_at[-CHANGES_KEPT]
             del self._changed[:-CHANGES_KEPT], self._changed_at[:-CHANGES_KEPT]

@@ -143,3 +143,27 @@ def test_many_changes_become_columns_and_say_the_same(
     catalog.patch([{"item_id": "tea", "price": 8.0}])
     assert live.refresh()
     assert live.row(live.find("tea") or 0)["price"] == 8.0
+
+
+@pytest.mark.parametrize("few", [1, 1_000])
+def test_columns_say_what_the_rows_say_whatever_has_changed(
+    bundle: Bundle, catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    monkeypatch.setattr(live_catalog, "FEW", few)
+    live = LiveCatalog(bundle, reading(catalog, tmp_path))
+    catalog.put([parse({"item_id": one, "price": 7.0, "dimensions": {"kind": ["a"]}}) for one in ("tea", "milk")])
+    for change in (
+        lambda: catalog.patch([{"item_id": "tea", "stock": 1.0}, {"item_id": "milk", "stock": None}]),
+        lambda: catalog.patch([{"item_id": "tea", "title": "Tea", "dimensions": {"kind": ["a", "b"]}}]),
+        lambda: catalog.put([parse({"item_id": "rum"}), parse({"item_id": "cake", "dimensions": {}})]),
+        lambda: catalog.delete(["milk"]),
+        lambda: None,
+    ):
+        change()
+        live.refresh()
+        every = np.arange(len(live), dtype=np.int32)
+        rows = [dict(live.row(index)) for index in every.tolist()]
+        assert live.rows(every).to_dicts() == rows
+        assert live.rows(None).to_dicts() == rows
+        assert [live.row(index) for index in every.tolist()] == rows
+        assert live.rows(None).schema == bundle.catalog.schema
