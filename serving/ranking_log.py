@@ -33,8 +33,8 @@ MIGRATIONS: Final = Path(__file__).parent / "migrations"
 WRITE_EVERY_S: Final = 0.1
 ROWS_AT_ONCE: Final = 16
 """So many rows are inserted by one statement, for after each the thread waits for its turn with those who answer."""
-MAX_WAITING: Final = 20_000
-"""So many may wait for the disk; beyond them whoever makes a ranking waits as well."""
+MAX_WAITING: Final = 5_000
+"""So many may wait for the disk, some 5 KB each; beyond them whoever makes a ranking waits as well."""
 HISTORIES_KNOWN: Final = 10_000
 """Of so many histories a worker knows by what name they are kept, and does not keep them once more."""
 
