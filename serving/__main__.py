@@ -8,20 +8,23 @@ import os
 from itertools import zip_longest
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from features.command_line import Var, console, in_a_folder, run, write
 from features.errors import InvalidInput, NotFound, Unavailable
 from features.layout import Layout
-from serving.servers import require_free, service_environment
+from serving.servers import begin_anew, require_free, service_environment
 from serving.settings import ServingSettings
 from serving.supervisor import listening, supervise
 
 RecipesFile = Annotated[
     Path | None, typer.Option(envvar="ATTUNE_RECIPES", help="File of recipes in place of the built-in ones.")
 ]
+
+COMPILED: Final = "ATTUNE_COMPILED"
+"""Set where a process takes the place of one that had to compile, which keeps 200 MB for good; here all is on disk."""
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -52,16 +55,25 @@ def start_command(
     logging.basicConfig(format="%(asctime)s %(process)d %(levelname)s %(message)s")
     logging.getLogger("attune").setLevel(logging.INFO)
     listener = listening(port)
+    environment = dict(os.environ)
     with TemporaryDirectory() as metrics:
         os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", metrics)  # where the workers add up their numbers
         gc.disable()  # what is imported is no garbage, and to look for some takes a sixth of the time
-        from serving.application import answering  # only here: it reads the environment, and takes a second
+        from numba.core.event import install_recorder
 
+        with install_recorder("numba:compile") as compiled:
+            from serving.application import answering  # only here: it reads the environment, and takes a second
+            from serving.champion import import_scorers
+
+            import_scorers(layout)
         gc.freeze()
-        console.print(f"Serving on http://localhost:{port}, {workers or settings.workers} workers. Stop with Ctrl+C.")
-        status = supervise(workers or settings.workers, lambda: answering(listener))
-    if status:
-        raise Unavailable(f"The service ended with status {status}; it says why above.")
+        if COMPILED in environment or not compiled.buffer:
+            n = workers or settings.workers
+            console.print(f"Serving on http://localhost:{port}, {n} workers. Stop with Ctrl+C.")
+            if status := supervise(n, lambda: answering(listener)):
+                raise Unavailable(f"The service ended with status {status}; it says why above.")
+            return
+    begin_anew(environment | {COMPILED: "1"})
 
 
 @app.command("relearn")

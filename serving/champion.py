@@ -6,7 +6,7 @@ import logging
 import re
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, TypeVar
@@ -14,10 +14,10 @@ from weakref import finalize
 
 from features.catalog import Catalog
 from features.database import open_database
-from features.errors import AttuneError, Corrupt, Unavailable
+from features.errors import AttuneError, Corrupt, NotFound, Unavailable
 from features.layout import Layout
 from features.profile_store import SQLiteProfileStore
-from models.bundle import Bundle
+from models.bundle import Bundle, Manifest, scorer_class
 from serving.cards import Cards
 from serving.live_catalog import LiveCatalog
 from serving.pipeline import Pipeline
@@ -48,6 +48,14 @@ class Served:
     pipeline: Pipeline
     visitors: Visitors
     cards: Cards
+
+
+def import_scorers(layout: Layout) -> None:
+    """Import the scorers of the promoted bundle, for workers to share; of a broken one the workers will say so."""
+    with suppress(OSError, ValueError, NotFound):
+        folder = layout.bundles / layout.champion.read_text(encoding="utf-8").strip()
+        for name in Manifest.model_validate_json((folder / "manifest.json").read_bytes()).scorers:
+            scorer_class(name)
 
 
 class Champion:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -9,7 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
-from typing import Final
+from typing import Final, NoReturn
 
 from features.errors import InvalidInput, Unavailable
 from features.layout import Layout
@@ -46,6 +47,11 @@ def require_free(port: int) -> None:
             raise Unavailable(
                 f"Port {port} cannot be used: {error.strerror}. Stop what listens there, or choose another port."
             ) from None
+
+
+def begin_anew(environment: Mapping[str, str]) -> NoReturn:
+    """Run the command of this process again in its place, in ``environment``."""
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
 
 
 @contextmanager
