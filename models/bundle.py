@@ -31,6 +31,7 @@ SCORERS: Final = {
     "similar-histories": "models.similar_histories:SimilarHistories",
     "item-to-item": "models.item_to_item:ItemToItem",
     "als": "models.als:ALS",
+    "spectral": "models.spectral:Spectral",
     "affinity": "models.affinity:Affinity",
     "buy-again": "models.buy_again:BuyAgain",
     "successors": "models.successors:Successors",

@@ -22,6 +22,7 @@ from models.merged import Merged, MergedSettings
 from models.newcomers import Newcomers
 from models.scorer import Scorer
 from models.similar_histories import SimilarHistories
+from models.spectral import Spectral
 from models.successors import Successors
 from models.titles import Titles
 from models.values import Values
@@ -37,6 +38,7 @@ PARTS: tuple[
         | LinearItemModel
         | Walks
         | SimilarHistories
+        | Spectral
         | Titles
         | Values
         | Analogies
@@ -50,6 +52,7 @@ PARTS: tuple[
     LinearItemModel,
     Walks,
     SimilarHistories,
+    Spectral,
     Titles,
     Values,
     Analogies,

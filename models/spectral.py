@@ -1,0 +1,136 @@
+"""What the strongest patterns of who chose what say of an item: the broad ones alone, and with more and finer ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar, Final, Self
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+from pydantic import PositiveInt
+from scipy import sparse
+from scipy.sparse.linalg import svds
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from features.interactions import History, IntArray
+from features.settings import Settings
+from features.snapshot import Snapshot
+from models.scorer import Features, Reason, Scorer, Scores, best_first, event_weights, interaction_weights, of_latest
+
+FloatArray = NDArray[np.float32]
+SCALES: Final = (16, 32, 64, 128, 256)
+"""It is told what so many patterns say, the strongest ones."""
+LEAST_STRENGTH: Final = 1e-3
+"""A pattern that is weaker than this is none, where that of all together is 1."""
+LEAST_USUAL: Final = 1e-6
+FEW: Final = 1024
+"""Of so few people or items all patterns are found at once."""
+
+
+class SpectralSettings(Settings):
+    """How many patterns are looked for."""
+
+    factors: PositiveInt = 256
+    """How many patterns are kept, the strongest ones."""
+
+
+@dataclass(frozen=True)
+class Spectral(Scorer):
+    """Scores an item by how it lies in the patterns that the history lies in.
+
+    The patterns are the right singular vectors of the matrix of who chose what, each entry divided by the root of the
+    length of the history and of the number of people who chose the item; the history is projected onto the strongest
+    (the ideal low-pass filter of Shen et al., How Powerful is Graph Convolution for Recommendation?, 2021). Each of the
+    ``SCALES`` is a column of its own, for trees know best how fine a pattern is to be trusted with a history.
+
+    Attributes:
+        event_weights: float32, shape (event types,).
+        vectors: float32, shape (items, patterns); the strongest pattern first, 0 for what nobody chose.
+        item_weight: float32, shape (items,); what an item of the history counts.
+    """
+
+    name: ClassVar[str] = "spectral"
+    feature_names: ClassVar[tuple[str, ...]] = (
+        *(f"score_{scale}" for scale in SCALES),
+        *(f"score_per_known_{scale}" for scale in SCALES),
+    )
+
+    config: SpectralSettings
+    event_weights: FloatArray
+    vectors: FloatArray
+    item_weight: FloatArray
+
+    @classmethod
+    def fit(cls, snapshot: Snapshot, config: SpectralSettings, rng: Generator) -> Self:
+        """Return the patterns of who chose what in ``snapshot``."""
+        chose = snapshot.matrix("combined").astype(np.float32, copy=True)
+        chose.data[:] = 1
+        length = np.maximum(np.diff(chose.indptr), 1)
+        people = np.maximum(np.bincount(chose.indices, minlength=chose.shape[1]), 1)
+        scaled = (sparse.diags(length**-0.5) @ chose @ sparse.diags(people**-0.5)).tocsr().astype(np.float32)
+        with threadpool_limits(1, "blas"):
+            vectors = patterns(scaled, config.factors, rng)
+        return cls(config, event_weights(snapshot), vectors, (people**-0.5).astype(np.float32))
+
+    def scores(self, history: History, items: IntArray, now: datetime) -> Scores:
+        """Return the inner products over all patterns."""
+        return self.vectors[items] @ self._projected(history, now)[0]
+
+    def features(self, history: History, items: IntArray, now: datetime) -> Features:
+        """Return the score at each of ``SCALES``, and how each compares with the mean score of the history's items."""
+        projected, usual = self._projected(history, now)
+        if not len(projected):
+            return np.zeros((len(items), len(self.feature_names)), np.float32)
+        scores = _by_scale(self.vectors[items] * projected)
+        return np.hstack([scores, scores / np.maximum(usual, np.float32(LEAST_USUAL))])
+
+    def candidates(self, history: History, n: int, now: datetime) -> IntArray:
+        """Return the ``n`` items with the largest inner products."""
+        every = np.arange(len(self.vectors), dtype=np.int32)
+        return best_first(every, self.scores(history, every, now), n)
+
+    def reason(self, history: History, item: int, now: datetime) -> Reason | None:
+        """Return that people with a similar history chose the item."""
+        if self.scores(history, np.array([item], np.int32), now)[0] <= 0:
+            return None
+        return Reason("similar_people", "Chosen by people with a similar history.")
+
+    def _projected(self, history: History, now: datetime) -> tuple[FloatArray, FloatArray]:
+        """Return the history in terms of the patterns, and the mean score of its items at each of ``SCALES``."""
+        return of_latest(self, history, now, lambda: self._looked_at(history, now))
+
+    def _looked_at(self, history: History, now: datetime) -> tuple[FloatArray, FloatArray]:
+        counts = interaction_weights(history, self.event_weights, np.inf, now) > 0
+        mine = np.unique(history.item[counts])
+        vectors = self.vectors[mine]
+        projected = self.item_weight[mine] @ vectors
+        if not len(projected):
+            return projected, np.zeros(len(SCALES), np.float32)
+        return projected, _by_scale((vectors.sum(axis=0) * projected)[np.newaxis])[0] / max(len(mine), 1)
+
+
+def _by_scale(products: FloatArray) -> FloatArray:
+    """Return the sum of the first columns of ``products``, as many as each of ``SCALES`` says."""
+    n = products.shape[1]
+    starts = [start for start in (0, *SCALES[:-1]) if start < n]
+    sums = np.add.reduceat(products[:, : SCALES[-1]], starts, axis=1).cumsum(axis=1)
+    return sums[:, np.minimum(np.arange(len(SCALES)), len(starts) - 1)]
+
+
+def patterns(matrix: sparse.csr_matrix, n: int, rng: Generator) -> FloatArray:
+    """Return the right singular vectors of the ``n`` largest singular values, at most; shape (columns, vectors)."""
+    rows, columns = matrix.shape
+    if min(rows, columns) > max(FEW, n):
+        _, strength, across = svds(matrix, n, v0=rng.random(min(rows, columns)), return_singular_vectors="vh")
+        vectors = across.T
+    elif columns <= rows:
+        square, vectors = np.linalg.eigh((matrix.T @ matrix).toarray().astype(np.float64))
+        strength = np.sqrt(np.maximum(square, 0))
+    else:
+        square, own = np.linalg.eigh((matrix @ matrix.T).toarray().astype(np.float64))
+        strength = np.sqrt(np.maximum(square, 0))
+        vectors = (matrix.T @ own) / np.maximum(strength, LEAST_STRENGTH)
+    strongest = np.argsort(-strength, kind="stable")[:n]
+    return np.ascontiguousarray(vectors[:, strongest[strength[strongest] > LEAST_STRENGTH]], np.float32)
