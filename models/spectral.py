@@ -83,7 +83,7 @@ class Spectral(Scorer):
         projected, usual = self._projected(history, now)
         if not len(projected):
             return np.zeros((len(items), len(self.feature_names)), np.float32)
-        scores = _by_scale(self.vectors[items] * projected)
+        scores = _by_scale(self.vectors[items], projected)
         return np.hstack([scores, scores / np.maximum(usual, np.float32(LEAST_USUAL))])
 
     def candidates(self, history: History, n: int, now: datetime) -> IntArray:
@@ -108,15 +108,14 @@ class Spectral(Scorer):
         projected = self.item_weight[mine] @ vectors
         if not len(projected):
             return projected, np.zeros(len(SCALES), np.float32)
-        return projected, _by_scale((vectors.sum(axis=0) * projected)[np.newaxis])[0] / max(len(mine), 1)
+        return projected, _by_scale(vectors.sum(axis=0, keepdims=True), projected)[0] / max(len(mine), 1)
 
 
-def _by_scale(products: FloatArray) -> FloatArray:
-    """Return the sum of the first columns of ``products``, as many as each of ``SCALES`` says."""
-    n = products.shape[1]
-    starts = [start for start in (0, *SCALES[:-1]) if start < n]
-    sums = np.add.reduceat(products[:, : SCALES[-1]], starts, axis=1).cumsum(axis=1)
-    return sums[:, np.minimum(np.arange(len(SCALES)), len(starts) - 1)]
+def _by_scale(vectors: FloatArray, projected: FloatArray) -> FloatArray:
+    """Return the inner products over the first columns alone, as many as each of ``SCALES`` says."""
+    ends = np.minimum(SCALES, len(projected)).tolist()
+    parts = [vectors[:, start:end] @ projected[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+    return np.stack(parts, axis=1).cumsum(axis=1)
 
 
 def patterns(matrix: sparse.csr_matrix, n: int, rng: Generator) -> FloatArray:
