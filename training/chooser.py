@@ -34,6 +34,7 @@ from models.own_frequency import OwnFrequency, OwnFrequencySettings
 from models.popularity import Popularity, PopularitySettings
 from models.scorer import Scorer
 from models.similar_histories import SimilarHistories, SimilarHistoriesSettings
+from models.spectral import Spectral, SpectralSettings
 from models.successors import Successors, SuccessorsSettings
 from models.titles import Titles, TitlesSettings
 from models.values import Values, ValuesSettings
@@ -305,6 +306,7 @@ PARTS: Final[dict[str, Part]] = {
     ALS.name: Part(
         ALS.fit, _als, {"factors": 192, "regularization": 5.0, "alpha": 13.0}, lambda data: not data.ordered
     ),
+    Spectral.name: Part(Spectral.fit, lambda trial, data: SpectralSettings(), {}, lambda data: not data.ordered),
     Walks.name: Part(Walks.fit, _walks, _WALKS, lambda data: data.ordered),
     SimilarHistories.name: Part(SimilarHistories.fit, _similar_histories, _SIMILAR_HISTORIES),
     Titles.name: Part(Titles.fit, _titles, {**_HISTORY, "words": 2, "largest_share": 0.2}, lambda data: data.described),

@@ -19,37 +19,52 @@ from models.embeddings import Embeddings
 from models.history_shape import HistoryShape
 from models.popularity import Popularity
 from models.scorer import Features, Scorer
+from models.spectral import Spectral
 from models.weighted_sum import WeightedSum
 from training.lessons import Lessons
 
 KEEPS: Final = 0.97
 """Share of the large blend's value that a small one must keep on the validation, to keep .95 of it elsewhere."""
-MOST_MS: Final = 0.4
-"""So long an answer may take on the machine that chooses, to take half a millisecond on another."""
+MOST_MS: Final = 0.45
+"""So long an answer may take, to take half a millisecond when the machine has more to do."""
 AT_HAND: Final = (Popularity.name, Demand.name, HistoryShape.name)
 """Parts whose columns cost next to nothing: every small blend has them. To propose they would look at all items."""
-LOOKING_AT_ALL: Final = (ALS.name, Embeddings.name)
+LOOKING_AT_ALL: Final = (ALS.name, Embeddings.name, Spectral.name)
 """Parts that would look at all items to propose some: beside another they only tell of what that one proposes."""
 MOST_TABLES: Final = 4
-CANDIDATES: Final = 60
-"""So many the part proposes that does best alone."""
 MORE_CANDIDATES: Final = 20
 """So many each of the others proposes."""
-ROWS: Final = 300_000
+ROWS: Final = 800_000
 """Rows of lessons that a small blend learns from, at most."""
-SIZES: Final = tuple(
-    DistilledSettings(
-        objective="lambdarank",
-        candidates={},
-        trees=trees,
-        leaves=12,
-        learning_rate=rate,
-        least_rows=100,
-        recent_interactions=recent,
-    )
-    for trees, rate, recent in ((60, 0.1, 50), (60, 0.1, 200), (100, 0.07, 50), (100, 0.07, 200))
+ROWS_TO_COMPARE: Final = 200_000
+"""Rows that it learns from where only its parts are compared with others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How large a small blend is.
+
+    Attributes:
+        candidates: How many the first of its parts proposes.
+        trees: How many trees there are.
+        learning_rate: Of the trees.
+        recent_interactions: How much of a history is looked at.
+    """
+
+    candidates: int
+    trees: int
+    learning_rate: float
+    recent_interactions: int
+
+
+SIZES: Final = (
+    Size(60, 60, 0.1, 200),
+    Size(60, 100, 0.07, 200),
+    Size(90, 60, 0.1, 200),
+    Size(90, 100, 0.07, 200),
+    Size(60, 60, 0.1, 50),
 )
-"""How large the trees are, and how much of a history is looked at; the ``candidates`` are filled in."""
+"""The sizes to try; parts are compared by the first."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,7 +95,7 @@ def distilled(
     """Return the smallest blend that keeps ``KEEPS`` of the value ``full``, or else the best within ``MOST_MS``.
 
     To the parts ``AT_HAND`` others are added one by one, each time the one with which a small blend answers best in
-    time; after each, larger trees and longer histories are tried. Where none answers in time, it is the quickest.
+    time; after each, all ``SIZES`` are tried. Where none answers in time, it is the quickest.
 
     Args:
         parts: Of the large blend, fitted on what is known when the questions are asked.
@@ -88,9 +103,8 @@ def distilled(
         answered: Returns how well a blend answers the questions, higher is better, and how many milliseconds it takes.
         full: What the large blend reaches.
         rng: Draws the seeds of trees.
-        until_s: Once ``monotonic()`` is beyond it, and one part was added, no other is.
+        until_s: Once ``monotonic()`` is beyond it, and one size of one part was tried, no other is.
     """
-    few = _first(lessons, ROWS)
     at_hand = [name for name in AT_HAND if name in parts]
     # The sum of all parts would need them all, where their merger is a table of its own.
     left = [name for name in parts if name not in (*at_hand, WeightedSum.name)]
@@ -99,21 +113,32 @@ def distilled(
     chosen: list[str] = []
     best: Distillation | None = None
 
-    def tried(some: Sequence[str], size: DistilledSettings) -> Distillation:
+    def tried(some: Sequence[str], size: Size, rows: int) -> Distillation:
         more = {name: 0 if name in LOOKING_AT_ALL else MORE_CANDIDATES for name in some}
-        counts = dict.fromkeys(at_hand, 0) | more | {some[0]: CANDIDATES}
-        blend = refitted(parts, few, size.model_copy(update={"candidates": counts}), rng)
+        config = DistilledSettings(
+            objective="lambdarank",
+            candidates=dict.fromkeys(at_hand, 0) | more | {some[0]: size.candidates},
+            trees=size.trees,
+            leaves=12,
+            learning_rate=size.learning_rate,
+            least_rows=100,
+            recent_interactions=size.recent_interactions,
+        )
+        blend = refitted(parts, lessons, config, rng, rows)
         value, took_ms = answered(blend)
         return Distillation(blend, value, value / full if full else 1.0, took_ms)
 
     while left and len(chosen) < MOST_TABLES and (best is None or monotonic() < until_s):
-        found = {name: tried([*chosen, name], SIZES[0]) for name in left}
+        found = {name: tried([*chosen, name], SIZES[0], ROWS_TO_COMPARE) for name in left}
         name = max(found, key=lambda name: _worth(found[name]))
         if best is not None and found[name].answering_ms > MOST_MS:
             break
         chosen.append(name)
         left.remove(name)
-        for one in (found[name], *(tried(chosen, size) for size in SIZES[1:])):
+        for size in SIZES:
+            if best is not None and monotonic() > until_s:
+                break
+            one = tried(chosen, size, ROWS)
             if best is None or _worth(one) > _worth(best):
                 best = one
             if best.kept >= KEEPS and best.answering_ms <= MOST_MS:
@@ -134,10 +159,12 @@ def columns_of_parts(parts: Mapping[str, Scorer], some: Sequence[str], columns: 
     return np.ascontiguousarray(columns[:, np.isin(of_part, [names.index(name) for name in some])])
 
 
-def refitted(parts: Mapping[str, Scorer], lessons: Lessons, config: DistilledSettings, rng: Generator) -> Distilled:
-    """Return the small blend of those ``parts`` that ``config`` names, learned from the lessons of a large one."""
+def refitted(
+    parts: Mapping[str, Scorer], lessons: Lessons, config: DistilledSettings, rng: Generator, rows: int = ROWS
+) -> Distilled:
+    """Return the small blend of those ``parts`` that ``config`` names, learned from so many rows of ``lessons``."""
     some = {name: parts[name] for name in config.candidates}
-    few = _first(lessons, ROWS)
+    few = _first(lessons, rows)
     columns = columns_of_parts(parts, list(some), few.columns)
     return Distilled.fit(some, columns, few.right, config, rng, few.list_lengths)
 
