@@ -47,6 +47,8 @@ class LaterItems:
         for item in later:
             for term in self._terms.pop(item, {}):
                 del self._having[term][item]
+                if not self._having[term]:
+                    del self._having[term]
             if item >= catalog.bundle_size and catalog.in_catalog[item]:
                 self._terms[item] = self._weighed(catalog.row(item))
                 for term, weight in self._terms[item].items():

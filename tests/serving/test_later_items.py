@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,17 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
+from features.catalog import Catalog, parse
+from features.layout import Layout
 from models.bundle import Bundle
 from models.newcomers import Newcomers, NewcomersSettings
 from models.popularity import Popularity, PopularitySettings
 from models.titles import TitlesSettings
 from models.values import ValuesSettings
 from serving.application import app
-from tests.serving.shop import add, point_to
+from serving.later_items import LaterItems
+from serving.live_catalog import LiveCatalog
+from tests.serving.shop import add, bundle_of, point_to
 from tests.worlds import NOW, event, item, snapshot
 
 NAMES = [f"{colour}-{kind}-{n}" for kind in ("lamp", "rug", "vase") for colour in ("black", "white") for n in (1, 2, 3)]
@@ -84,3 +89,18 @@ def test_what_a_later_item_becomes_counts_and_what_is_deleted_is_gone(client: Te
 
     assert client.delete("/v1/items/black-rug-8").is_success
     assert "black-rug-8" not in [one["item_id"] for one in new_items(client, "bob")]
+
+
+def test_words_that_no_later_item_has_any_more_take_no_room(tmp_path: Path) -> None:
+    bundle = bundle_of(tmp_path)
+    with closing(Catalog(Layout(tmp_path / "var"))) as catalog:
+        live, later = LiveCatalog(bundle, catalog), LaterItems(bundle, NewcomersSettings())
+        for title in ("first", "second", "third"):
+            catalog.put([parse({"item_id": "rum", "title": title, "dimensions": {"kind": ["drink"]}})])
+            live.refresh()
+            later.refresh(live)
+        assert later._having.keys() == later._terms[live.find("rum")].keys()
+        catalog.delete(["rum"])
+        live.refresh()
+        later.refresh(live)
+        assert not later._having
