@@ -206,10 +206,10 @@ class Benchmark:
             },
         }
         if self._plan.learns_from_validation:
-            both = Lessons.together([lessons, answered.telling()])
+            lessons = Lessons.together([lessons, answered.telling()])
             with self._task("Grow trees", None):
                 rng = np.random.default_rng(self._seed)
-                best = Blend.fit(parts, both.columns, both.right, best.config, rng, both.list_lengths)
+                best = Blend.fit(parts, lessons.columns, lessons.right, best.config, rng, lessons.list_lengths)
         with self._task("Fit for the test", None):
             for one in self._for_test:
                 one.result()
@@ -373,7 +373,7 @@ class Benchmark:
                 advance,
             )
         answered = found.pop(VALIDATION)
-        return validation, Lessons.together(list(found.values())).telling(), answered
+        return validation, Lessons.together([one.telling() for one in found.values()]), answered
 
     def _begin_test(self, settings: dict[str, Settings]) -> None:
         """Begin to fit what the test asks, for trees leave a processor idle now and then."""

@@ -53,6 +53,8 @@ class Lessons:
     @classmethod
     def together(cls, lessons: Sequence[Lessons]) -> Lessons:
         """Return all ``lessons``, one behind another."""
+        if len(lessons) == 1:
+            return lessons[0]
         names = ("columns", "right", "list_lengths", "relevant")
         return cls(*(np.concatenate([getattr(one, name) for one in lessons]) for name in names))
 
