@@ -65,7 +65,9 @@ class Lessons:
         found = np.diff(found)
         kept = (found > 0) & (found < self.list_lengths)
         rows = np.repeat(kept, self.list_lengths)
-        return Lessons(self.columns[rows], self.right[rows], self.list_lengths[kept], self.relevant[kept])
+        # Nearly always all rows are kept, and to copy gigabytes would be for nothing.
+        columns, right = (self.columns, self.right) if rows.all() else (self.columns[rows], self.right[rows])
+        return Lessons(columns, right, self.list_lengths[kept], self.relevant[kept])
 
     def judged(self, scores: Scores, places: int) -> Judged:
         """Return which of the first ``places`` of each list, ordered by ``scores``, were to be found."""
