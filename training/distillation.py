@@ -34,10 +34,13 @@ LOOKING_AT_ALL: Final = (ALS.name, Embeddings.name, Spectral.name)
 MOST_TABLES: Final = 4
 MORE_CANDIDATES: Final = 20
 """So many each of the others proposes."""
-ROWS: Final = 800_000
+ROWS: Final = 600_000
 """Rows of lessons that a small blend learns from, at most."""
 ROWS_TO_COMPARE: Final = 200_000
 """Rows that it learns from where only its parts are compared with others."""
+
+SHARE_TO_COMPARE: Final = 0.7
+"""Share of the time in which parts are compared; in the rest, sizes are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +98,8 @@ def distilled(
     """Return the smallest blend that keeps ``KEEPS`` of the value ``full``, or else the best within ``MOST_MS``.
 
     To the parts ``AT_HAND`` others are added one by one, each time the one with which a small blend answers best in
-    time; after each, all ``SIZES`` are tried. Where none answers in time, it is the quickest.
+    time, as long as that is better than without; then all ``SIZES`` are tried. Where none answers in time, it is the
+    quickest.
 
     Args:
         parts: Of the large blend, fitted on what is known when the questions are asked.
@@ -103,7 +107,7 @@ def distilled(
         answered: Returns how well a blend answers the questions, higher is better, and how many milliseconds it takes.
         full: What the large blend reaches.
         rng: Draws the seeds of trees.
-        until_s: Once ``monotonic()`` is beyond it, and one size of one part was tried, no other is.
+        until_s: Once ``monotonic()`` is beyond it, and each part was tried alone, nothing else is.
     """
     at_hand = [name for name in AT_HAND if name in parts]
     # The sum of all parts would need them all, where their merger is a table of its own.
@@ -128,22 +132,20 @@ def distilled(
         value, took_ms = answered(blend)
         return Distillation(blend, value, value / full if full else 1.0, took_ms)
 
-    while left and len(chosen) < MOST_TABLES and (best is None or monotonic() < until_s):
+    compared_s = monotonic() + SHARE_TO_COMPARE * (until_s - monotonic())
+    while left and len(chosen) < MOST_TABLES and (best is None or (best.kept < KEEPS and monotonic() < compared_s)):
         found = {name: tried([*chosen, name], SIZES[0], ROWS_TO_COMPARE) for name in left}
         name = max(found, key=lambda name: _worth(found[name]))
-        if best is not None and found[name].answering_ms > MOST_MS:
+        if best is not None and _worth(found[name]) <= _worth(best):
             break
+        best = found[name]
         chosen.append(name)
         left.remove(name)
-        for size in SIZES:
-            if best is not None and monotonic() > until_s:
-                break
-            one = tried(chosen, size, ROWS)
-            if best is None or _worth(one) > _worth(best):
-                best = one
-            if best.kept >= KEEPS and best.answering_ms <= MOST_MS:
-                return best
     assert best is not None
+    for size in SIZES:
+        if monotonic() > until_s or (best.kept >= KEEPS and best.answering_ms <= MOST_MS):
+            break
+        best = max(best, tried(chosen, size, ROWS), key=_worth)
     return best
 
 
