@@ -17,7 +17,7 @@ from features.errors import NotFound
 from features.event_log import EventLog
 from features.fields import microseconds
 from features.identity import identity_settings
-from features.layout import Layout
+from features.layout import Layout, pointed
 from features.profile_store import SQLiteProfileStore
 from features.vocabulary import Vocabulary
 
@@ -60,7 +60,7 @@ def erase(layout: Layout, user_id: str, pseudonym: str) -> Erased:
     _erase_rejects(layout, identities)
     latest = layout.latest_snapshot
     for folder in snapshots:
-        if latest.exists() and latest.read_text(encoding="utf-8").strip() == folder.name:
+        if latest.exists() and pointed(latest) == folder.name:
             latest.unlink()
         shutil.rmtree(folder)
     return Erased(identities, events, snapshots, bundles)

@@ -89,3 +89,8 @@ def point(path: Path, name: str) -> None:
         os.fsync(file.fileno())
     Path(unfinished).chmod(0o644)
     Path(unfinished).replace(path)
+
+
+def pointed(path: Path) -> str:
+    """Return what ``point`` made the file ``path`` hold; raises FileNotFoundError where there is none."""
+    return path.read_text(encoding="utf-8").strip()

@@ -13,7 +13,7 @@ from scipy import sparse
 
 from features.errors import Corrupt, NotFound
 from features.interactions import Interactions
-from features.layout import Layout
+from features.layout import Layout, pointed
 from features.saved import load_array, load_table
 from features.settings import Settings
 from features.vocabulary import Vocabulary
@@ -91,7 +91,7 @@ class Snapshot:
             Corrupt: its manifest is damaged, or of a newer format.
         """
         try:
-            name = layout.latest_snapshot.read_text(encoding="utf-8").strip()
+            name = pointed(layout.latest_snapshot)
         except FileNotFoundError:
             raise NotFound(f"There is no snapshot in {layout.root}. Make one: `python -m features build`.") from None
         return cls.load(layout.snapshots / name)

@@ -15,7 +15,7 @@ from weakref import finalize
 from features.catalog import Catalog
 from features.database import open_database
 from features.errors import AttuneError, Corrupt, NotFound, Unavailable
-from features.layout import Layout
+from features.layout import Layout, pointed
 from features.profile_store import SQLiteProfileStore
 from models.bundle import Bundle, Manifest, scorer_class
 from serving.cards import Cards
@@ -53,7 +53,7 @@ class Served:
 def import_scorers(layout: Layout) -> None:
     """Import the scorers of the promoted bundle, for workers to share; of a broken one the workers will say so."""
     with suppress(OSError, ValueError, NotFound):
-        folder = layout.bundles / layout.champion.read_text(encoding="utf-8").strip()
+        folder = layout.bundles / pointed(layout.champion)
         for name in Manifest.model_validate_json((folder / "manifest.json").read_bytes()).scorers:
             scorer_class(name)
 
@@ -106,7 +106,7 @@ class Champion:
             return
         self._seen = (stat.st_mtime_ns, stat.st_ino)
         try:
-            bundle_id = self._layout.champion.read_text(encoding="utf-8").strip()
+            bundle_id = pointed(self._layout.champion)
             if self._served is None or self._served.pipeline.bundle.manifest.bundle_id != bundle_id:
                 self._served = self._loaded(bundle_id)
                 log.info("Serving the bundle %s.", bundle_id)

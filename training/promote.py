@@ -15,7 +15,7 @@ import polars as pl
 from evaluation.explored import Hindsight, PlaceGoal, hindsight
 from evaluation.intervals import Interval, bootstrap_interval
 from features.errors import AttuneError, Corrupt, InvalidInput, NotFound
-from features.layout import Layout, point
+from features.layout import Layout, point, pointed
 from models.bundle import Bundle
 from serving.hindsight import explored_places
 from serving.pipeline import Pipeline
@@ -241,7 +241,7 @@ def publish(bundle: Path, layout: Layout) -> str:
 def served(layout: Layout) -> str | None:
     """Return the ``bundle_id`` of the champion that is served, or None where there is none."""
     try:
-        return layout.champion.read_text(encoding="utf-8").strip() or None
+        return pointed(layout.champion) or None
     except FileNotFoundError:
         return None
 
