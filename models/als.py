@@ -17,7 +17,17 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from features.interactions import History, IntArray
 from features.settings import Settings
 from features.snapshot import Snapshot
-from models.scorer import Features, Reason, Scorer, Scores, best_first, event_weights, interaction_weights, of_latest
+from models.scorer import (
+    Features,
+    Reason,
+    Scorer,
+    Scores,
+    best_first,
+    event_weights,
+    interaction_weights,
+    of_latest,
+    of_similar_people,
+)
 
 FloatArray = NDArray[np.float32]
 LEAST_USUAL: Final = 0.01
@@ -119,9 +129,7 @@ class ALS(Scorer):
 
     def reason(self, history: History, item: int, now: datetime) -> Reason | None:
         """Return that people with a similar history chose the item."""
-        if self.scores(history, np.array([item], dtype=np.int32), now)[0] <= 0:
-            return None
-        return Reason("similar_people", "Chosen by people with a similar history.")
+        return of_similar_people(self, history, item, now)
 
     def _user(self, history: History, now: datetime) -> FloatArray:
         return of_latest(self, history, now, lambda: self._solved(history, now))

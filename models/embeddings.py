@@ -20,7 +20,17 @@ from features.snapshot import Snapshot
 from models.content import ContentSettings, content_vectors
 from models.neighbours import divided, kept, likenesses
 from models.sampled_softmax import Examples, SampledSoftmaxSettings, learned
-from models.scorer import Features, Reason, Scorer, Scores, best_first, event_weights, interaction_weights, of_latest
+from models.scorer import (
+    Features,
+    Reason,
+    Scorer,
+    Scores,
+    best_first,
+    best_of_all,
+    event_weights,
+    interaction_weights,
+    of_latest,
+)
 from models.successors import SuccessionSettings, succession, sums
 
 FloatArray = NDArray[np.float32]
@@ -95,8 +105,7 @@ class Embeddings(Scorer):
 
     def candidates(self, history: History, n: int, now: datetime) -> IntArray:
         """Return the ``n`` items that are the likeliest to come next."""
-        every = np.arange(len(self.vectors), dtype=np.int32)
-        return best_first(every, self.scores(history, every, now), n)
+        return best_of_all(self, len(self.vectors), history, n, now)
 
     def reason(self, history: History, item: int, now: datetime) -> Reason | None:
         """Return the one or two items of the history whose vectors, as they count, point most to that of ``item``."""

@@ -150,6 +150,19 @@ def event_weights(snapshot: Snapshot) -> NDArray[np.float32]:
     return np.array([weights.get(name, 0.0) for name in snapshot.manifest.event_types], dtype=np.float32)
 
 
+def best_of_all(scorer: Scorer, n_items: int, history: History, n: int, now: datetime) -> IntArray:
+    """Return the ``n`` of all ``n_items`` items to which ``scorer`` gives the highest scores; see ``candidates``."""
+    every = np.arange(n_items, dtype=np.int32)
+    return best_first(every, scorer.scores(history, every, now), n)
+
+
+def of_similar_people(scorer: Scorer, history: History, item: int, now: datetime) -> Reason | None:
+    """Return the reason of a ``scorer`` that knows people as a whole, and no single item of a history that speaks."""
+    if scorer.scores(history, np.array([item], np.int32), now)[0] <= 0:
+        return None
+    return Reason("similar_people", "Chosen by people with a similar history.")
+
+
 def best_first(items: IntArray, scores: Scores, n: int) -> IntArray:
     """Return those of ``items`` that score above 0, best first, at most ``n``; ties in the order given."""
     floor = np.partition(scores, len(scores) - n)[len(scores) - n] if n < len(scores) else 0

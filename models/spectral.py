@@ -17,7 +17,18 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from features.interactions import History, IntArray
 from features.settings import Settings
 from features.snapshot import Snapshot
-from models.scorer import Features, Reason, Scorer, Scores, best_first, event_weights, interaction_weights, of_latest
+from models.neighbours import divided
+from models.scorer import (
+    Features,
+    Reason,
+    Scorer,
+    Scores,
+    best_of_all,
+    event_weights,
+    interaction_weights,
+    of_latest,
+    of_similar_people,
+)
 
 FloatArray = NDArray[np.float32]
 SCALES: Final = (16, 32, 64, 128, 256)
@@ -69,9 +80,8 @@ class Spectral(Scorer):
         chose.data[:] = 1
         length = np.maximum(np.diff(chose.indptr), 1)
         people = np.maximum(np.bincount(chose.indices, minlength=chose.shape[1]), 1)
-        scaled = (sparse.diags(length**-0.5) @ chose @ sparse.diags(people**-0.5)).tocsr().astype(np.float32)
         with threadpool_limits(1, "blas"):
-            vectors = patterns(scaled, config.factors, rng)
+            vectors = patterns(divided(chose, np.sqrt(length), np.sqrt(people)), config.factors, rng)
         return cls(config, event_weights(snapshot), vectors, (people**-0.5).astype(np.float32))
 
     def scores(self, history: History, items: IntArray, now: datetime) -> Scores:
@@ -81,21 +91,16 @@ class Spectral(Scorer):
     def features(self, history: History, items: IntArray, now: datetime) -> Features:
         """Return the score at each of ``SCALES``, and how each compares with the mean score of the history's items."""
         projected, usual = self._projected(history, now)
-        if not len(projected):
-            return np.zeros((len(items), len(self.feature_names)), np.float32)
         scores = _by_scale(self.vectors[items], projected)
         return np.hstack([scores, scores / np.maximum(usual, np.float32(LEAST_USUAL))])
 
     def candidates(self, history: History, n: int, now: datetime) -> IntArray:
         """Return the ``n`` items with the largest inner products."""
-        every = np.arange(len(self.vectors), dtype=np.int32)
-        return best_first(every, self.scores(history, every, now), n)
+        return best_of_all(self, len(self.vectors), history, n, now)
 
     def reason(self, history: History, item: int, now: datetime) -> Reason | None:
         """Return that people with a similar history chose the item."""
-        if self.scores(history, np.array([item], np.int32), now)[0] <= 0:
-            return None
-        return Reason("similar_people", "Chosen by people with a similar history.")
+        return of_similar_people(self, history, item, now)
 
     def _projected(self, history: History, now: datetime) -> tuple[FloatArray, FloatArray]:
         """Return the history in terms of the patterns, and the mean score of its items at each of ``SCALES``."""
@@ -106,8 +111,6 @@ class Spectral(Scorer):
         mine = np.unique(history.item[counts])
         vectors = self.vectors[mine]
         projected = self.item_weight[mine] @ vectors
-        if not len(projected):
-            return projected, np.zeros(len(SCALES), np.float32)
         return projected, _by_scale(vectors.sum(axis=0, keepdims=True), projected)[0] / max(len(mine), 1)
 
 
@@ -124,12 +127,10 @@ def patterns(matrix: sparse.csr_matrix, n: int, rng: Generator) -> FloatArray:
     if min(rows, columns) > max(FEW, n):
         _, strength, across = svds(matrix, n, v0=rng.random(min(rows, columns)), return_singular_vectors="vh")
         vectors = across.T
-    elif columns <= rows:
-        square, vectors = np.linalg.eigh((matrix.T @ matrix).toarray().astype(np.float64))
-        strength = np.sqrt(np.maximum(square, 0))
     else:
-        square, own = np.linalg.eigh((matrix @ matrix.T).toarray().astype(np.float64))
-        strength = np.sqrt(np.maximum(square, 0))
-        vectors = (matrix.T @ own) / np.maximum(strength, LEAST_STRENGTH)
+        square = matrix.T @ matrix if columns <= rows else matrix @ matrix.T
+        squared, own = np.linalg.eigh(square.toarray().astype(np.float64))
+        strength = np.sqrt(np.maximum(squared, 0))
+        vectors = own if columns <= rows else (matrix.T @ own) / np.maximum(strength, LEAST_STRENGTH)
     strongest = np.argsort(-strength, kind="stable")[:n]
     return np.ascontiguousarray(vectors[:, strongest[strength[strongest] > LEAST_STRENGTH]], np.float32)
