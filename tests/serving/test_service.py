@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from serving.answers import rankings as answers
 from serving.application import MAX_BODY_BYTES, Direct, app
 from tests.serving.shop import SHOWN, add, bundle_of, point_to
 
@@ -124,6 +125,19 @@ def test_a_ranking_that_is_answered_at_once_is_the_same_and_what_is_wrong_goes_o
     assert compared(directly.body) == compared(through.content)
     assert answer(b"{}") is None
     assert answer(through.request.content[:-1] + b', "recipe": "nothing"}') is None
+
+
+def test_what_fails_when_it_is_answered_at_once_is_in_the_log_and_goes_on_to_the_application(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(answers, "recommended", broken)
+
+    assert Direct.at_once[b"/v1/recommend"](b'{"user_id": "dan"}') is None
+    assert "/v1/recommend failed" in caplog.text
+    assert "ZeroDivisionError" in caplog.text
 
 
 def test_ids_that_no_item_has_are_listed_and_do_no_harm(client: TestClient) -> None:
