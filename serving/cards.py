@@ -10,7 +10,7 @@ from pydantic_core import to_json
 from serving.live_catalog import LiveCatalog
 
 CARDS_KEPT: Final = 65_536
-"""Of so many items it is kept what lists show of them: some 20 MB, more where the addresses of images are long."""
+"""Of so many items it is kept what lists show of them: 15 MB, and 25 with addresses of pages and images."""
 MEMBERS: Final = ("item_id", "title", "url", "image_url", "price")
 
 
