@@ -95,6 +95,7 @@ class Chosen:
         trees: What the blend learned from the lessons; see ``Blend.model``.
         distilled: The settings of a small blend of some of the parts, that answers in a fraction of the time.
         distilled_trees: What that learned.
+        fitted: Where the parts lie that were fitted for the test, and for its laxer variant; empty where there is none.
     """
 
     parts: dict[str, Settings]
@@ -102,6 +103,7 @@ class Chosen:
     trees: NDArray[np.uint8]
     distilled: DistilledSettings
     distilled_trees: NDArray[np.uint8]
+    fitted: Mapping[str, Path]
 
 
 class Benchmark:
@@ -148,18 +150,18 @@ class Benchmark:
         self._stages = {FIRST: plan.lessons[0], VALIDATION: plan.validation} | {
             f"lessons-{number}": stage for number, stage in enumerate(plan.lessons[1:], 2)
         }
-        self._for_test: list[Future[bool]] = []
+        self._snapshots: dict[str, Snapshot] = {}
         self._start_s = monotonic()
 
     def choose(self) -> tuple[Chosen, dict[str, Any]]:
         """Return what does best on the validation, and how that came about."""
         rng = np.random.default_rng(self._seed)
-        validation = self._snapshot(self._plan.validation.known)
+        validation = self._snapshot(VALIDATION, self._plan.validation.known)
         choices = self._choices(validation, rng)
         settings, folders = self._fit_stages({name: choice.settings for name, choice in choices.items()}, rng)
         counts, parts = self._counts(settings), parts_in(folders[VALIDATION])
         questions, lessons, answered = self._asked(folders, counts, rng)
-        self._begin_test(settings)
+        for_test = self._begin_test(settings)
         found: list[tuple[dict[str, float], Blend]] = []
         for config in BLENDS:
             if found and monotonic() > self._until_s(SHARE_UNTIL_LAST_TREES):
@@ -211,16 +213,17 @@ class Benchmark:
                 rng = np.random.default_rng(self._seed)
                 best = Blend.fit(parts, lessons.columns, lessons.right, best.config, rng, lessons.list_lengths)
         with self._task("Fit for the test", None):
-            for one in self._for_test:
+            for one in for_test.values():
                 one.result()
-        return Chosen(settings, best.config, best.model, small.blend.config, small.blend.model), how
+        ready = {name: self._folder / name for name in for_test}
+        return Chosen(settings, best.config, best.model, small.blend.config, small.blend.model, ready), how
 
     def test(self, chosen: Chosen) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
         """Return the metrics of the test, and those of its variants by name."""
         stage = self._plan.test
         assert stage is not None
         full, small = self._blends(chosen, TEST)
-        snapshot, questions = self._snapshot(stage.known), stage.questions
+        snapshot, questions = self._snapshot(TEST, stage.known), stage.questions
         metrics = self._metrics(snapshot, full, questions)
         variants = {DISTILLED: self._metrics(snapshot, small, questions)}
         self.answering_ms = {
@@ -231,13 +234,13 @@ class Benchmark:
             variants["ties shuffled"] = self._metrics(snapshot, full, shuffled)
             refitted, _ = self._blends(chosen, REFIT)
             variants["refitted with the validation items"] = self._metrics(
-                self._snapshot(self._plan.refit), refitted, questions
+                self._snapshot(REFIT, self._plan.refit), refitted, questions
             )
         return metrics, variants
 
     def _blends(self, chosen: Chosen, stage: str) -> tuple[Blend, Distilled]:
         """Return the large and the small blend of what is ``chosen``, of the parts that were fitted for ``stage``."""
-        parts = parts_in(self._folder / stage)
+        parts = parts_in(chosen.fitted[stage])
         some = {name: parts[name] for name in chosen.distilled.candidates}
         return Blend(chosen.blend, parts, chosen.trees), Distilled(chosen.distilled, some, chosen.distilled_trees)
 
@@ -325,7 +328,7 @@ class Benchmark:
         """
         plan, submit, seed = self._plan, self._workers.submit, self._seed
         half_s = (monotonic() + self._until_s(SHARE_UNTIL_ASKED)) / 2
-        known = {name: self._snapshot(stage.known).folder for name, stage in self._stages.items()}
+        known = {name: self._snapshot(name, stage.known).folder for name, stage in self._stages.items()}
         parts = {name: self._folder / f"{name}-parts" for name in known}
         with self._task("Fit the parts", len(known)) as advance:
             some = self._stages[FIRST].questions.sample(QUESTIONS_FOR_SUM, rng)
@@ -358,12 +361,12 @@ class Benchmark:
         """
         questions = {name: self._stages[name].questions for name in folders}
         questions = {name: one.those(rng.permutation(len(one))) for name, one in questions.items()}
-        validation = questions[VALIDATION].those(np.arange(min(len(questions[VALIDATION]), QUESTIONS_TOGETHER)))
+        questions[VALIDATION] = questions[VALIDATION].those(np.arange(len(questions[VALIDATION]))[:QUESTIONS_TOGETHER])
         most_rows = dict.fromkeys(folders, LESSON_ROWS / (len(folders) - 1)) | {VALIDATION: math.inf}
         with self._task("Ask", sum(map(rounds, questions.values()))) as advance:
             found = asked(
                 folders,
-                questions | {VALIDATION: validation},
+                questions,
                 most_rows,
                 counts,
                 self._plan.repeats,
@@ -373,16 +376,18 @@ class Benchmark:
                 advance,
             )
         answered = found.pop(VALIDATION)
-        return validation, Lessons.together([one.telling() for one in found.values()]), answered
+        return questions[VALIDATION], Lessons.together([one.telling() for one in found.values()]), answered
 
-    def _begin_test(self, settings: dict[str, Settings]) -> None:
-        """Begin to fit what the test asks, for trees leave a processor idle now and then."""
+    def _begin_test(self, settings: dict[str, Settings]) -> dict[str, Future[bool]]:
+        """Begin to fit what the test asks, for trees leave a processor idle now and then; return that by its name."""
         test = {TEST: self._plan.test.known if self._plan.test else None, REFIT: self._plan.refit}
-        self._for_test = [
-            self._workers.submit(fit_parts, self._snapshot(known).folder, settings, self._seed, self._folder / stage)
-            for stage, known in test.items()
+        return {
+            name: self._workers.submit(
+                fit_parts, self._snapshot(name, known).folder, settings, self._seed, self._folder / name
+            )
+            for name, known in test.items()
             if known is not None
-        ]
+        }
 
     def _until_s(self, share: float) -> float:
         """Return when so much of the budget is spent, by ``monotonic()``."""
@@ -392,10 +397,13 @@ class Benchmark:
         """Return how many candidates each part proposes: the sum knows what all others would."""
         return dict.fromkeys(settings, 0) | {WeightedSum.name: self._plan.candidates}
 
-    def _snapshot(self, known: Interactions) -> Snapshot:
-        # Ages are counted from where knowledge ends, so that columns mean in lessons what they mean in the test.
-        as_of = datetime.fromtimestamp(int(known.all.timestamp_s.max()) + 1, UTC)
-        return of_interactions(self._whole, known, as_of, self._folder)
+    def _snapshot(self, name: str, known: Interactions) -> Snapshot:
+        """Return the snapshot of what is ``known`` in the stage ``name``."""
+        if name not in self._snapshots:
+            # Ages are counted from where knowledge ends, so that columns mean in lessons what they mean in the test.
+            as_of = datetime.fromtimestamp(int(known.all.timestamp_s.max()) + 1, UTC)
+            self._snapshots[name] = of_interactions(self._whole, known, as_of, self._folder)
+        return self._snapshots[name]
 
     @contextmanager
     def _task(self, words: str, total: int | None) -> Iterator[Callable[[], None]]:
@@ -459,7 +467,11 @@ def benchmark(
         "metrics": metrics,
         "variants": variants,
         "answering_ms": one.answering_ms,
-        "seconds": {"choose": chosen_s, "all": monotonic() - start, "cpu": process_time() + others.ru_utime},
+        "seconds": {
+            "choose": chosen_s,
+            "all": monotonic() - start,
+            "cpu": process_time() + others.ru_utime + others.ru_stime,
+        },
         "peak_memory_mb": peak_kb / 1024,
         "chosen": how,
         "definitions": {name: DEFINITIONS[name] for name in dict.fromkeys(one.split("@")[0] for one in metrics)},

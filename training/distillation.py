@@ -38,36 +38,31 @@ ROWS: Final = 600_000
 """Rows of lessons that a small blend learns from, at most."""
 ROWS_TO_COMPARE: Final = 200_000
 """Rows that it learns from where only its parts are compared with others."""
-
 SHARE_TO_COMPARE: Final = 0.7
 """Share of the time in which parts are compared; in the rest, sizes are."""
-
-
-@dataclass(frozen=True, slots=True)
-class Size:
-    """How large a small blend is.
-
-    Attributes:
-        candidates: How many the first of its parts proposes.
-        trees: How many trees there are.
-        learning_rate: Of the trees.
-        recent_interactions: How much of a history is looked at.
-    """
-
-    candidates: int
-    trees: int
-    learning_rate: float
-    recent_interactions: int
-
-
-SIZES: Final = (
-    Size(60, 60, 0.1, 200),
-    Size(60, 100, 0.07, 200),
-    Size(90, 60, 0.1, 200),
-    Size(90, 100, 0.07, 200),
-    Size(60, 60, 0.1, 50),
+SIZES: Final = tuple(
+    (
+        candidates,
+        DistilledSettings(
+            objective="lambdarank",
+            candidates={},
+            trees=trees,
+            leaves=12,
+            learning_rate=rate,
+            least_rows=100,
+            recent_interactions=recent,
+        ),
+    )
+    for candidates, trees, rate, recent in (
+        (60, 60, 0.1, 200),
+        (60, 100, 0.07, 200),
+        (90, 60, 0.1, 200),
+        (90, 100, 0.07, 200),
+        (60, 60, 0.1, 50),
+    )
 )
-"""The sizes to try; parts are compared by the first."""
+"""How many candidates the first part proposes, and how large the trees are and how much of a history is looked at; the
+``candidates`` are filled in. Parts are compared by the first of these."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,18 +112,11 @@ def distilled(
     chosen: list[str] = []
     best: Distillation | None = None
 
-    def tried(some: Sequence[str], size: Size, rows: int) -> Distillation:
+    def tried(some: Sequence[str], size: tuple[int, DistilledSettings], rows: int) -> Distillation:
+        candidates, config = size
         more = {name: 0 if name in LOOKING_AT_ALL else MORE_CANDIDATES for name in some}
-        config = DistilledSettings(
-            objective="lambdarank",
-            candidates=dict.fromkeys(at_hand, 0) | more | {some[0]: size.candidates},
-            trees=size.trees,
-            leaves=12,
-            learning_rate=size.learning_rate,
-            least_rows=100,
-            recent_interactions=size.recent_interactions,
-        )
-        blend = refitted(parts, lessons, config, rng, rows)
+        counts = dict.fromkeys(at_hand, 0) | more | {some[0]: candidates}
+        blend = refitted(parts, lessons, config.model_copy(update={"candidates": counts}), rng, rows)
         value, took_ms = answered(blend)
         return Distillation(blend, value, value / full if full else 1.0, took_ms)
 

@@ -99,15 +99,15 @@ def asked(
         told[name].append(lessons.result())
         advance()
 
-    for start in range(0, max(map(len, questions.values())), QUESTIONS_AT_ONCE):
+    for number in range(max(map(rounds, questions.values()))):
+        if number and monotonic() > until_s:
+            break
         for name, folder in folders.items():
-            some = np.arange(start, min(start + QUESTIONS_AT_ONCE, len(questions[name])))
-            if not len(some) or sum(len(one.right) for one in told[name]) >= most_rows[name]:
+            if number >= rounds(questions[name]) or sum(len(one.right) for one in told[name]) >= most_rows[name]:
                 continue
-            if start and monotonic() > until_s:
-                break
+            some = np.arange(len(questions[name]))[number * QUESTIONS_AT_ONCE :][:QUESTIONS_AT_ONCE]
             running.append((name, workers.submit(ask, folder, counts, questions[name].those(some), repeats)))
-            # One more for each than it works on, so that none has to wait.
+            # One more for each process than it works on, so that none has to wait.
             if len(running) >= 2 * at_once:
                 gather()
     while running:
@@ -116,8 +116,8 @@ def asked(
 
 
 def rounds(questions: Questions) -> int:
-    """Return in how many rounds ``questions`` are asked."""
-    return -(-len(questions) // QUESTIONS_AT_ONCE)
+    """Return in how many rounds ``questions`` are asked; one where there are none, which says so."""
+    return max(1, -(-len(questions) // QUESTIONS_AT_ONCE))
 
 
 @lru_cache(KEPT_OPEN)

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Callable
 from concurrent.futures import Future
 
 import mlflow
@@ -10,6 +11,8 @@ from models.bundle import Bundle
 from tests.training.conftest import Command
 from training.studies import PATIENCE, Studies, exhausted
 from training.tracking import CHALLENGER, Tracking
+
+Begin = Callable[[optuna.Trial], Future[float]]
 
 
 def test_a_shop_of_habits_gets_a_model_that_knows_habits_without_being_told(layout: Layout, command: Command) -> None:
@@ -41,24 +44,31 @@ def parabola(trial: optuna.Trial) -> Future[float]:
     return reached
 
 
+def noting(tried: list[float], value: Begin = parabola) -> Begin:
+    """Return what begins a trial by ``value``, once it is among those that were ``tried``."""
+
+    def begun(trial: optuna.Trial) -> Future[float]:
+        tried.append(trial.suggest_float("x", 0.0, 1.0))
+        return value(trial)
+
+    return begun
+
+
+def cut_off(trial: optuna.Trial) -> Future[float]:
+    never: Future[float] = Future()
+    never.set_exception(KeyboardInterrupt())
+    return never
+
+
 def test_an_interrupted_study_goes_on_and_repeats_no_trial(layout: Layout) -> None:
     tracking, tags = Tracking(layout.mlflow), {"snapshot_hash": "a", "seed": "0"}
     tried: list[float] = []
 
-    def interrupted(trial: optuna.Trial) -> Future[float]:
-        tried.append(trial.suggest_float("x", 0.0, 1.0))
-        if len(tried) == 4:
-            raise KeyboardInterrupt
-        return parabola(trial)
-
-    def again(trial: optuna.Trial) -> Future[float]:
-        tried.append(trial.suggest_float("x", 0.0, 1.0))
-        return parabola(trial)
-
+    interrupted = noting(tried, lambda trial: cut_off(trial) if len(tried) == 4 else parabola(trial))
     with pytest.raises(KeyboardInterrupt), Studies.kept(layout, tracking, "choice", tags) as studies:
         studies.best("x", interrupted, {"x": 0.5}, 8, 1, 1e9, 0)
     with Studies.kept(layout, tracking, "choice", tags) as studies:
-        study = studies.best("x", again, {"x": 0.5}, 8, 1, 1e9, 0)
+        study = studies.best("x", noting(tried), {"x": 0.5}, 8, 1, 1e9, 0)
         other = studies.best("y", parabola, {"x": 0.25}, 1, 1, 1e9, 0)
 
     assert tried[0] == 0.5
@@ -78,20 +88,10 @@ def test_trials_beside_each_other_are_told_apart_and_made_anew_when_cut_off(layo
     tracking, tags = Tracking(layout.mlflow), {"snapshot_hash": "c"}
     tried: list[float] = []
 
-    def cut_off(trial: optuna.Trial) -> Future[float]:
-        tried.append(trial.suggest_float("x", 0.0, 1.0))
-        never: Future[float] = Future()
-        never.set_exception(KeyboardInterrupt())
-        return never
-
-    def again(trial: optuna.Trial) -> Future[float]:
-        tried.append(trial.suggest_float("x", 0.0, 1.0))
-        return parabola(trial)
-
     with pytest.raises(KeyboardInterrupt), Studies.kept(layout, tracking, "choice", tags) as studies:
-        studies.best("x", cut_off, {"x": 0.5}, 3, 2, 1e9, 0)
+        studies.best("x", noting(tried, cut_off), {"x": 0.5}, 3, 2, 1e9, 0)
     with Studies.kept(layout, tracking, "choice", tags) as studies:
-        study = studies.best("x", again, {"x": 0.5}, 3, 2, 1e9, 0)
+        study = studies.best("x", noting(tried), {"x": 0.5}, 3, 2, 1e9, 0)
 
     assert tried[0] == 0.5
     assert tried[2:4] == tried[:2]
