@@ -22,8 +22,11 @@ LAST_PLACES: Final = 4
 """So many of the last interactions of a person are asked for in lessons."""
 LARGEST_LOSS: Final = 0.25
 """Share of the interactions that may be left out to make lessons and validation as hard as the test."""
-HELD_OUT_SHARE: Final = 0.2
-"""Share of each person's interactions that is cut from a set without order."""
+CUTS: Final = 10
+"""Into so many parts, at random, the interactions of a set without order are cut; those who are asked for one of them
+know all others, nearly as much as who answers the test."""
+QUESTIONS_IN_LESSONS: Final = 30_000
+"""So many of the parts make lessons that as many are asked, as far as there are parts."""
 LAST_SESSIONS_SHARE: Final = 0.07
 """Share of the sessions, the last ones, that is cut for validation; as many before them make lessons."""
 
@@ -129,11 +132,20 @@ def _leave_one_out(everything: Interactions, n_items: int, rng: Generator) -> Pl
 
 
 def _split(everything: Interactions, test: Questions, n_items: int, rng: Generator) -> Plan:
-    known, validation = _cut(everything, n_items, rng)
-    earlier, lesson = _cut(known, n_items, rng)
+    cut = rng.integers(0, CUTS, len(everything.all))
+    validation = _without(everything, cut == 0, n_items)
+    lessons: list[Stage] = []
+    while len(lessons) < CUTS - 1 and sum(len(one.questions) for one in lessons) < QUESTIONS_IN_LESSONS:
+        lessons.append(_without(everything, cut == len(lessons) + 1, n_items))
+    if not len(validation.questions):
+        raise InvalidInput(
+            f"Of the {len(everything.all)} interactions of the train file none is of use to choose by: a split cuts a "
+            "tenth of them, of people who keep some. Give some tens of people with several interactions each."
+        )
     return Plan(
-        [Stage(earlier, lesson)],
-        Stage(known, validation),
+        # Where hardly anybody is known, only what is chosen by is left to learn from.
+        [one for one in lessons if len(one.questions)] or [validation],
+        validation,
         repeats=False,
         ordered=False,
         places=20,
@@ -205,16 +217,15 @@ def bought_within(everything: Interactions, n_items: int, start_s: int, end_s: i
     return Stage(known, Questions(of_users(known, asked.astype(np.int64)), relevant, start_s))
 
 
-def _cut(interactions: Interactions, n_items: int, rng: Generator) -> tuple[Interactions, Questions]:
-    """Return what is left when a share of each user's interactions is taken, and the questions for what was."""
-    taken = rng.random(len(interactions.all)) < HELD_OUT_SHARE
-    left = interactions.where(~taken)
-    user, item = interactions.users()[taken], interactions.all.item[taken]
+def _without(everything: Interactions, taken: NDArray[np.bool_], n_items: int) -> Stage:
+    """Return what is left when the rows ``taken`` are, and the questions for these to all who have anything left."""
+    left = everything.where(~taken)
+    user, item = everything.users()[taken], everything.all.item[taken]
     again = np.isin(user.astype(np.int64) * n_items + item, left.users().astype(np.int64) * n_items + left.all.item)
     user, item = user[~again], item[~again]
     has_history = np.diff(left.indptr)[user] > 0
     asked, question = np.unique(user[has_history], return_inverse=True)
-    return left, Questions(of_users(left, asked), relevance(question, item[has_history], len(asked), n_items))
+    return Stage(left, Questions(of_users(left, asked), relevance(question, item[has_history], len(asked), n_items)))
 
 
 def _last_places(interactions: Interactions, places: range | None, n_items: int) -> Questions:

@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from features.errors import InvalidInput
 from features.interactions import Interactions
 from training.datasets import Dataset, Protocol, Questions, read
 from training.protocols import Plan, Stage, plan, ties_shuffled
@@ -99,14 +100,29 @@ def test_what_chooses_is_learned_from_too_unless_the_test_must_not_know_it(tmp_p
     assert learns == {Protocol.LEAVE_ONE_OUT: False, Protocol.SPLIT: True, Protocol.SESSIONS: True}
 
 
-def test_a_split_is_cut_at_random_and_what_is_left_is_the_history(tmp_path: Path) -> None:
+def test_a_split_is_cut_into_tenths_and_who_is_asked_for_one_knows_the_others(tmp_path: Path) -> None:
     everything, stages = planned(tmp_path, Protocol.SPLIT)
 
-    cut = sum(len(answers(stages.validation.questions, number)) for number in range(len(stages.validation.questions)))
-    assert len(stages.validation.known.all) + cut == len(everything.all)
-    assert 0.1 < cut / len(everything.all) < 0.3
+    cuts = []
+    for stage in (stages.validation, *stages.lessons):
+        cut = sum(len(answers(stage.questions, number)) for number in range(len(stage.questions)))
+        assert len(stage.known.all) + cut == len(everything.all)
+        cuts.append(cut / len(everything.all))
+    assert len(cuts) == 10
+    assert max(cuts) < 0.2
+    assert sum(cuts) == pytest.approx(1)
     assert len(stages.test.known.all) == len(everything.all)
     assert not stages.repeats
+
+
+def test_a_split_of_which_nothing_can_be_cut_is_refused(tmp_path: Path) -> None:
+    one = pl.DataFrame({"user_id": ["u"], "item_id": ["a"]})
+    for part in ("train", "test"):
+        one.write_parquet(tmp_path / f"{part}.parquet")
+    data = read(tmp_path, Protocol.SPLIT, False, tmp_path / "workshop", np.random.default_rng(0))
+
+    with pytest.raises(InvalidInput, match="Of the 1 interactions of the train file none is of use"):
+        plan(data, Protocol.SPLIT, np.random.default_rng(0))
 
 
 def test_sessions_ask_for_each_item_but_the_first_of_the_last_sessions(tmp_path: Path) -> None:
