@@ -179,6 +179,7 @@ class Benchmark:
             found.append((self._measured(judged, len(answered.list_lengths)), blend))
         decisive = self._plan.metrics[-1]
         metrics, best = max(found, key=lambda one: one[0][decisive])
+        shares = _shares(best, questions.sample(QUESTIONS_EXPLAINED, rng), self._plan.repeats)
         few = questions.sample(QUESTIONS_DISTILLED, rng)
         with self._task("Distil", None):
             small = distilled(
@@ -189,6 +190,7 @@ class Benchmark:
                     self._answering_ms(validation, blend, few)["median"],
                 ),
                 self._metrics(validation, best, few)[decisive],
+                shares,
                 rng,
                 self._until_s(SHARE_UNTIL_DISTILLED),
             )
@@ -199,7 +201,7 @@ class Benchmark:
             },
             "blend": best.config.model_dump(),
             "validation": metrics,
-            "shares": _shares(best, questions.sample(QUESTIONS_EXPLAINED, rng), self._plan.repeats),
+            "shares": shares,
             "lesson_rows": len(lessons.right),
             "distilled": {
                 "blend": small.blend.config.model_dump(),

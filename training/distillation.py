@@ -32,6 +32,8 @@ AT_HAND: Final = (Popularity.name, Demand.name, HistoryShape.name)
 LOOKING_AT_ALL: Final = (ALS.name, Embeddings.name, Spectral.name)
 """Parts that would look at all items to propose some: beside another they only tell of what that one proposes."""
 MOST_TABLES: Final = 4
+MOST_COMPARED: Final = 5
+"""Of so many parts, at most, the best is added; they are those that tell most in the large blend."""
 MORE_CANDIDATES: Final = 20
 """So many each of the others proposes."""
 ROWS: Final = 600_000
@@ -87,26 +89,29 @@ def distilled(
     lessons: Lessons,
     answered: Callable[[Blend], tuple[float, float]],
     full: float,
+    shares: Mapping[str, float],
     rng: Generator,
     until_s: float = math.inf,
 ) -> Distillation:
     """Return the smallest blend that keeps ``KEEPS`` of the value ``full``, or else the best within ``MOST_MS``.
 
-    To the parts ``AT_HAND`` others are added one by one, each time the one with which a small blend answers best in
-    time, as long as that is better than without; then all ``SIZES`` are tried. Where none answers in time, it is the
-    quickest.
+    To the parts ``AT_HAND`` others are added one by one, each time the one of ``MOST_COMPARED`` with which a small
+    blend answers best in time, as long as that is better than without; then all ``SIZES`` are tried. Where none answers
+    in time, it is the quickest.
 
     Args:
         parts: Of the large blend, fitted on what is known when the questions are asked.
         lessons: What the large blend learned from.
         answered: Returns how well a blend answers the questions, higher is better, and how many milliseconds it takes.
         full: What the large blend reaches.
+        shares: How much each part tells in the large blend.
         rng: Draws the seeds of trees.
-        until_s: Once ``monotonic()`` is beyond it, and each part was tried alone, nothing else is.
+        until_s: Once ``monotonic()`` is beyond it, and some parts were tried alone, nothing else is.
     """
     at_hand = [name for name in AT_HAND if name in parts]
     # The sum of all parts would need them all, where their merger is a table of its own.
     left = [name for name in parts if name not in (*at_hand, WeightedSum.name)]
+    left.sort(key=lambda name: -shares[name])
     if not left:
         at_hand, left = [], at_hand
     chosen: list[str] = []
@@ -122,7 +127,7 @@ def distilled(
 
     compared_s = monotonic() + SHARE_TO_COMPARE * (until_s - monotonic())
     while left and len(chosen) < MOST_TABLES and (best is None or (best.kept < KEEPS and monotonic() < compared_s)):
-        found = {name: tried([*chosen, name], SIZES[0], ROWS_TO_COMPARE) for name in left}
+        found = {name: tried([*chosen, name], SIZES[0], ROWS_TO_COMPARE) for name in left[:MOST_COMPARED]}
         name = max(found, key=lambda name: _worth(found[name]))
         if best is not None and _worth(found[name]) <= _worth(best):
             break

@@ -15,6 +15,7 @@ from serving.pipeline import Pipeline
 from serving.query import Query
 from serving.recipes import BUILT_IN, Recipes
 from tests import worlds
+from training import distillation
 from training.distillation import AT_HAND, KEEPS, columns_of_parts, distilled
 from training.lessons import lessons_of
 from training.protocols import bought_within
@@ -60,7 +61,7 @@ def bundle(snapshot: Snapshot) -> Bundle:
             found.append(np.isin(items, questions.relevant[number].indices).any())
         return float(np.mean(found)), 0.1 * sum(name not in AT_HAND for name in blend.parts)
 
-    small = distilled(parts, told, answered, answered(blend)[0], rng)
+    small = distilled(parts, told, answered, answered(blend)[0], dict.fromkeys(parts, 0.0), rng)
     assert small.kept >= KEEPS
     return Bundle.of(snapshot, [*parts.values(), small.blend, blend], Blend.name, worlds.NOW, "")
 
@@ -83,8 +84,8 @@ def test_columns_of_some_parts_are_those_that_they_have_by_themselves(bundle: Bu
     )
 
 
-def test_what_would_look_at_all_items_proposes_nothing_beside_a_table_and_is_not_added_when_time_is_up(
-    snapshot: Snapshot,
+def test_what_looks_at_all_items_only_follows_a_table_and_what_tells_most_is_looked_at_first(
+    snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rng = np.random.default_rng(0)
     parts = {
@@ -99,11 +100,15 @@ def test_what_would_look_at_all_items_proposes_nothing_beside_a_table_and_is_not
         """More parts do better, the table first, and all are in time."""
         return float(len(blend.parts)) * (Successors.name in blend.parts), 0.1
 
-    small = distilled(parts, told, answered, 10.0, rng)
-    out_of_time = distilled(parts, told, answered, 10.0, rng, until_s=0.0)
+    shares = {Successors.name: 0.1, Embeddings.name: 0.9}
+    small = distilled(parts, told, answered, 10.0, shares, rng)
+    out_of_time = distilled(parts, told, answered, 10.0, shares, rng, until_s=0.0)
+    monkeypatch.setattr(distillation, "MOST_COMPARED", 1)
+    by_shares = distilled(parts, told, answered, 10.0, shares, rng)
 
     assert small.blend.config.candidates == {Successors.name: 60, Embeddings.name: 0}
     assert out_of_time.blend.config.candidates == {Successors.name: 60}
+    assert by_shares.blend.config.candidates == {Embeddings.name: 60, Successors.name: 20}
 
 
 @pytest.mark.parametrize("recipe", ["for_you", "quick"])
