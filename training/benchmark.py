@@ -48,6 +48,8 @@ RECIPE: Final = "benchmark"
 DISTILLED: Final = "distilled"
 FIRST: Final = "lessons-1"
 VALIDATION: Final = "validation"
+MORE: Final = "validation-lessons"
+"""What of the validation is not chosen by, where it makes lessons too."""
 TEST: Final = "test"
 REFIT: Final = "refit"
 TRIALS: Final = 24
@@ -160,7 +162,7 @@ class Benchmark:
         choices = self._choices(validation, rng)
         settings, folders = self._fit_stages({name: choice.settings for name, choice in choices.items()}, rng)
         counts, parts = self._counts(settings), parts_in(folders[VALIDATION])
-        questions, lessons, answered = self._asked(folders, counts, rng)
+        questions, answered, lessons, more = self._asked(folders, counts, rng)
         for_test = self._begin_test(settings)
         found: list[tuple[dict[str, float], Blend]] = []
         for config in BLENDS:
@@ -210,7 +212,7 @@ class Benchmark:
             },
         }
         if self._plan.learns_from_validation:
-            lessons = Lessons.together([lessons, answered.telling()])
+            lessons = Lessons.together([lessons, answered.telling(), more])
             with self._task("Grow trees", None):
                 rng = np.random.default_rng(self._seed)
                 best = Blend.fit(parts, lessons.columns, lessons.right, best.config, rng, lessons.list_lengths)
@@ -356,29 +358,33 @@ class Benchmark:
 
     def _asked(
         self, folders: Mapping[str, Path], counts: Mapping[str, int], rng: Generator
-    ) -> tuple[Questions, Lessons, Lessons]:
-        """Return the questions of the validation, the lessons, and what was answered to the first of these questions.
+    ) -> tuple[Questions, Lessons, Lessons, Lessons]:
+        """Return the questions to choose by, what was answered to the first of these, the lessons, and those of MORE.
 
         They are asked in random order, for time may end before all are.
         """
         questions = {name: self._stages[name].questions for name in folders}
         questions = {name: one.those(rng.permutation(len(one))) for name, one in questions.items()}
-        questions[VALIDATION] = questions[VALIDATION].those(np.arange(len(questions[VALIDATION]))[:QUESTIONS_TOGETHER])
-        most_rows = dict.fromkeys(folders, LESSON_ROWS / (len(folders) - 1)) | {VALIDATION: math.inf}
+        at, most = np.arange(len(questions[VALIDATION])), QUESTIONS_TOGETHER
+        left = at[most:] if self._plan.learns_from_validation else at[:0]
+        questions |= {VALIDATION: questions[VALIDATION].those(at[:most]), MORE: questions[VALIDATION].those(left)}
+        most_rows = dict.fromkeys(folders.keys() - {VALIDATION}, LESSON_ROWS / (len(folders) - 1)) | {MORE: LESSON_ROWS}
         with self._task("Ask", sum(map(rounds, questions.values()))) as advance:
             found = asked(
-                folders,
+                {**folders, MORE: folders[VALIDATION]},
                 questions,
                 most_rows,
                 counts,
                 self._plan.repeats,
+                rng,
                 self._workers,
                 self._at_once,
                 self._until_s(SHARE_UNTIL_ASKED),
                 advance,
             )
-        answered = found.pop(VALIDATION)
-        return questions[VALIDATION], Lessons.together([one.telling() for one in found.values()]), answered
+        answered, more = (found.pop(name) for name in (VALIDATION, MORE))
+        lessons = Lessons.together([one.telling() for one in found.values()])
+        return questions[VALIDATION], answered, lessons, more.telling()
 
     def _begin_test(self, settings: dict[str, Settings]) -> dict[str, Future[bool]]:
         """Begin to fit what the test asks, for trees leave a processor idle now and then; return that by its name."""

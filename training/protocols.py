@@ -25,7 +25,7 @@ LARGEST_LOSS: Final = 0.25
 CUTS: Final = 10
 """Into so many parts, at random, the interactions of a set without order are cut; those who are asked for one of them
 know all others, nearly as much as who answers the test."""
-QUESTIONS_IN_LESSONS: Final = 30_000
+QUESTIONS_IN_LESSONS: Final = 60_000
 """So many of the parts make lessons that as many are asked, as far as there are parts."""
 LAST_SESSIONS_SHARE: Final = 0.07
 """Share of the sessions, the last ones, that is cut for validation; as many before them make lessons."""

@@ -13,6 +13,7 @@ from time import monotonic
 from typing import Final
 
 import numpy as np
+from numpy.random import Generator
 
 from features.settings import Settings
 from features.snapshot import Snapshot
@@ -62,9 +63,9 @@ def sum_up(snapshot: Path, parts: Path, settings: Mapping[str, Settings], folder
     shutil.rmtree(parts)
 
 
-def ask(folder: Path, counts: Mapping[str, int], questions: Questions, repeats: bool) -> Lessons:
+def ask(folder: Path, counts: Mapping[str, int], questions: Questions, repeats: bool, rng: Generator | None) -> Lessons:
     """Return what ``lessons_of`` says of the parts in ``folder``."""
-    return lessons_of(parts_in(folder), counts, questions, repeats)
+    return lessons_of(parts_in(folder), counts, questions, repeats, rng)
 
 
 def asked(
@@ -73,6 +74,7 @@ def asked(
     most_rows: Mapping[str, float],
     counts: Mapping[str, int],
     repeats: bool,
+    rng: Generator,
     workers: Executor,
     at_once: int,
     until_s: float,
@@ -83,9 +85,11 @@ def asked(
     Args:
         folders: Where the parts of each stage lie.
         questions: What is asked in each.
-        most_rows: Once a stage has so many, the rest of its questions are left out.
+        most_rows: Of stages to learn from: once one has so many, the rest of its questions are left out. The others are
+            to judge by: of these all candidates are wanted.
         counts: See ``lessons_of``; ``repeats`` too.
         repeats: See there.
+        rng: Draws candidates to learn from.
         workers: They ask, ``at_once`` of them.
         at_once: How many there are.
         until_s: Once ``monotonic()`` is beyond it, and each stage was asked once, no more is asked.
@@ -103,10 +107,12 @@ def asked(
         if number and monotonic() > until_s:
             break
         for name, folder in folders.items():
-            if number >= rounds(questions[name]) or sum(len(one.right) for one in told[name]) >= most_rows[name]:
+            rows = sum(len(one.right) for one in told[name])
+            if number >= rounds(questions[name]) or rows >= most_rows.get(name, math.inf):
                 continue
+            draws = rng.spawn(1)[0] if name in most_rows else None
             some = np.arange(len(questions[name]))[number * QUESTIONS_AT_ONCE :][:QUESTIONS_AT_ONCE]
-            running.append((name, workers.submit(ask, folder, counts, questions[name].those(some), repeats)))
+            running.append((name, workers.submit(ask, folder, counts, questions[name].those(some), repeats, draws)))
             # One more for each process than it works on, so that none has to wait.
             if len(running) >= 2 * at_once:
                 gather()

@@ -2,10 +2,11 @@ import math
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.training.test_lessons import fixed, questions
-from training import stages
+from training import lessons, stages
 from training.datasets import Questions
 from training.lessons import Lessons
 from training.stages import asked, rounds
@@ -16,15 +17,16 @@ PARTS = {"long": fixed(6, 5, 4, 3, 2, 1), "short": fixed(1, 2, 3, 4, 5, 6)}
 
 
 def answers(
-    questions: dict[str, Questions], monkeypatch: pytest.MonkeyPatch, until_s: float = LATE, rows: float = math.inf
+    questions: dict[str, Questions], monkeypatch: pytest.MonkeyPatch, until_s: float = LATE, rows: float | None = None
 ) -> dict[str, Lessons]:
     """Return what two at a time find among three candidates for each question, two questions in a round."""
     monkeypatch.setattr(stages, "QUESTIONS_AT_ONCE", 2)
     monkeypatch.setattr(stages, "parts_in", lambda folder: {"fixed": PARTS[folder.name]})
     folders = {name: Path(name) for name in questions}
-    most_rows = dict.fromkeys(questions, rows)
+    most_rows = {} if rows is None else dict.fromkeys(questions, rows)
+    rng = np.random.default_rng(0)
     with ThreadPoolExecutor(2) as workers:
-        return asked(folders, questions, most_rows, {"fixed": 3}, True, workers, 2, until_s)
+        return asked(folders, questions, most_rows, {"fixed": 3}, True, rng, workers, 2, until_s)
 
 
 def test_every_stage_is_asked_all_its_questions_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,11 +48,22 @@ def test_when_time_is_over_each_stage_was_asked_once(monkeypatch: pytest.MonkeyP
     assert [len(one.relevant) for one in found.values()] == [2, 2]
 
 
-def test_a_stage_that_has_rows_enough_is_asked_nothing_more(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stage_to_learn_from_that_has_rows_enough_is_asked_nothing_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lessons, "WRONG_SHARE", 1)
     found = answers({"long": questions(*[([0], [0])] * 40)}, monkeypatch, rows=7)
 
     # Six rows are there when four rounds are begun, twelve when five are: what was begun by then is kept.
     assert found["long"].list_lengths.tolist() == [3] * 10
+
+
+def test_of_what_was_not_to_be_found_a_third_is_learned_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = answers({"long": questions(*[([0], [0])] * 300)}, monkeypatch, rows=10_000)["long"]
+
+    assert found.right.sum() == 300
+    assert 150 < np.sum(~found.right) < 250
+    assert found.list_lengths.min() == 1
+    assert found.columns[found.right].tolist() == [[6]] * 300
+    assert set(found.columns[~found.right].ravel().tolist()) == {5, 4}
 
 
 def test_a_stage_without_questions_has_lessons_without_rows(monkeypatch: pytest.MonkeyPatch) -> None:
