@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from time import monotonic
 from typing import Final
 
@@ -96,8 +97,8 @@ def distilled(
     """Return the smallest blend that keeps ``KEEPS`` of the value ``full``, or else the best within ``MOST_MS``.
 
     To the parts ``AT_HAND`` others are added one by one, each time the one of ``MOST_COMPARED`` with which a small
-    blend answers best in time, as long as that is better than without; then all ``SIZES`` are tried. Where none answers
-    in time, it is the quickest.
+    blend answers best in time, as long as that is better than without; then all ``SIZES`` are tried, with and without
+    the last of these. Where none answers in time, it is the quickest.
 
     Args:
         parts: Of the large blend, fitted on what is known when the questions are asked.
@@ -135,10 +136,11 @@ def distilled(
         chosen.append(name)
         left.remove(name)
     assert best is not None
-    for size in SIZES:
+    # What the part that was added last costs may be better spent on more candidates and trees.
+    for some, size in product(filter(None, (chosen, chosen[:-1])), SIZES):
         if monotonic() > until_s or (best.kept >= KEEPS and best.answering_ms <= MOST_MS):
             break
-        best = max(best, tried(chosen, size, ROWS), key=_worth)
+        best = max(best, tried(some, size, ROWS), key=_worth)
     return best
 
 

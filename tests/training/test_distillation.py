@@ -9,6 +9,7 @@ from models.bundle import Bundle
 from models.distilled import Distilled
 from models.embeddings import Embeddings, EmbeddingsSettings
 from models.popularity import Popularity, PopularitySettings
+from models.scorer import Scorer
 from models.successors import Successors, SuccessorsSettings
 from models.titles import Titles, TitlesSettings
 from serving.pipeline import Pipeline
@@ -17,7 +18,7 @@ from serving.recipes import BUILT_IN, Recipes
 from tests import worlds
 from training import distillation
 from training.distillation import AT_HAND, KEEPS, columns_of_parts, distilled
-from training.lessons import lessons_of
+from training.lessons import Lessons, lessons_of
 from training.protocols import bought_within
 
 USERS, ITEMS = 60, 12
@@ -84,31 +85,50 @@ def test_columns_of_some_parts_are_those_that_they_have_by_themselves(bundle: Bu
     )
 
 
-def test_what_looks_at_all_items_only_follows_a_table_and_what_tells_most_is_looked_at_first(
-    snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture(scope="module")
+def two_parts(snapshot: Snapshot) -> tuple[dict[str, Scorer], Lessons]:
+    """A table and what would look at all items, and lessons in which both tell."""
     rng = np.random.default_rng(0)
-    parts = {
+    parts: dict[str, Scorer] = {
         Successors.name: Successors.fit(snapshot, SuccessorsSettings(), rng),
         Embeddings.name: Embeddings.fit(snapshot, EmbeddingsSettings(factors=4, drawn=8), rng),
     }
     end_s = int(snapshot.manifest.as_of.timestamp())
     questions = bought_within(snapshot.interactions, ITEMS, end_s - 20 * 86_400, end_s).questions
-    told = lessons_of(parts, dict.fromkeys(parts, ITEMS), questions, repeats=False).telling()
+    return parts, lessons_of(parts, dict.fromkeys(parts, ITEMS), questions, repeats=False).telling()
 
+
+def test_what_looks_at_all_items_only_follows_a_table_and_what_tells_most_is_looked_at_first(
+    two_parts: tuple[dict[str, Scorer], Lessons], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def answered(blend: Blend) -> tuple[float, float]:
         """More parts do better, the table first, and all are in time."""
         return float(len(blend.parts)) * (Successors.name in blend.parts), 0.1
 
-    shares = {Successors.name: 0.1, Embeddings.name: 0.9}
-    small = distilled(parts, told, answered, 10.0, shares, rng)
-    out_of_time = distilled(parts, told, answered, 10.0, shares, rng, until_s=0.0)
+    given = (*two_parts, answered, 10.0, {Successors.name: 0.1, Embeddings.name: 0.9}, np.random.default_rng(0))
+    small = distilled(*given)
+    out_of_time = distilled(*given, until_s=0.0)
     monkeypatch.setattr(distillation, "MOST_COMPARED", 1)
-    by_shares = distilled(parts, told, answered, 10.0, shares, rng)
+    by_shares = distilled(*given)
 
     assert small.blend.config.candidates == {Successors.name: 60, Embeddings.name: 0}
     assert out_of_time.blend.config.candidates == {Successors.name: 60}
     assert by_shares.blend.config.candidates == {Embeddings.name: 60, Successors.name: 20}
+
+
+def test_more_candidates_may_be_worth_more_than_the_part_that_was_added_last(
+    two_parts: tuple[dict[str, Scorer], Lessons],
+) -> None:
+    def answered(blend: Blend) -> tuple[float, float]:
+        """Two parts do better than one, 90 candidates better than two parts, and both together are late."""
+        several, more = len(blend.parts) > 1, blend.config.candidates.get(Successors.name) == 90
+        return 1.0 + several + 2 * more, 0.5 if several and more else 0.4
+
+    shares = dict.fromkeys(two_parts[0], 0.5)
+    small = distilled(*two_parts, answered, 10.0, shares, np.random.default_rng(0))
+
+    assert small.blend.config.candidates == {Successors.name: 90}
+    assert small.value == 3.0
 
 
 @pytest.mark.parametrize("recipe", ["for_you", "quick"])
