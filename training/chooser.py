@@ -349,7 +349,7 @@ BLENDS: Final = tuple(
         learning_rate=0.05,
         threads=2,
     )
-    for leaves, trees, least in ((15, 200, 200), (31, 150, 500))
+    for leaves, trees, least in ((15, 200, 200), (31, 300, 500))
 )
 """The blends to choose from, the likeliest first; the ``candidates`` are filled in."""
 
