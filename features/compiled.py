@@ -19,6 +19,7 @@ def _read(dtype: types.Type, dimensions: int = 1) -> types.Array:
 BOOLS: Final = _read(types.boolean)
 BYTES: Final = _read(types.uint8)
 INTS: Final = _read(types.int32)
+COUNTS: Final = _read(types.uint32)
 LONGS: Final = _read(types.int64)
 FLOATS: Final = _read(types.float32)
 FLOATS_WRITTEN: Final = types.Array(types.float32, 1, "C")
