@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from features.compiled import BOOLS, COUNTS, DOUBLES, FLOAT_ROWS, FLOATS, LONG
+from features.compiled import BOOLS, DOUBLES, FLOAT_ROWS, FLOATS, LONG, UNSIGNED
 
 ONE, TWO, THREE = np.uintp(1), np.uintp(2), np.uintp(3)
 DEFAULT_LEFT: Final = 2
@@ -64,14 +64,14 @@ class Trees:
         feature, threshold, decision, left, right, leaf = (np.concatenate(one) for one in found.values())
         leaves = np.arange(n_splits, n_splits + n_leaves)
         missing_left = np.where(decision & NAN_IS_MISSING, decision & DEFAULT_LEFT != 0, threshold >= 0)
-        down = [np.concatenate([np.where(one < 0, n_splits - 1 - one, one), leaves]) for one in (right, left)]
+        down = [np.concatenate([_places(one, n_splits), leaves]) for one in (right, left)]
         return cls(
             np.concatenate([feature, np.zeros(n_leaves)]).astype(np.uint32),
             np.concatenate([_below(threshold), np.zeros(n_leaves, np.float32)]),
             np.concatenate([missing_left, np.zeros(n_leaves, np.bool_)]),
             np.column_stack(down).astype(np.uint32).ravel(),
             np.concatenate([np.zeros(n_splits), leaf]),
-            np.array([n_splits - 1 - one if one < 0 else one for one in root], np.uint32),
+            _places(np.array(root, np.int64), n_splits).astype(np.uint32),
             n_splits,
             float(sum(one.min() for one in found["leaf_value"])),
         )
@@ -99,6 +99,11 @@ _COLUMNS: Final[dict[str, Any]] = {
 """What LightGBM calls the columns of splits, in the order of ``Trees.of``."""
 
 
+def _places(node: NDArray[np.int64], n_splits: int) -> NDArray[np.int64]:
+    """Return the place of each ``node``: a split is where it is, and the leaf ``-1 - node`` behind all of them."""
+    return np.where(node < 0, n_splits - 1 - node, node)
+
+
 def _below(threshold: NDArray[np.float64]) -> NDArray[np.float32]:
     """Return the largest float32 up to each ``threshold``: a float32 is up to the one where it is up to the other."""
     near = threshold.astype(np.float32)
@@ -113,7 +118,7 @@ def _next(columns, row, place, feature, threshold, missing_left, child):  # type
     return np.uintp(child[TWO * place + np.uintp(left)])
 
 
-@njit((FLOAT_ROWS, COUNTS, FLOATS, BOOLS, COUNTS, DOUBLES, COUNTS, LONG, LONG, LONG), cache=True)
+@njit((FLOAT_ROWS, UNSIGNED, FLOATS, BOOLS, UNSIGNED, DOUBLES, UNSIGNED, LONG, LONG, LONG), cache=True)
 def _sums(columns, feature, threshold, missing_left, child, value, root, n_splits, start, end):  # type: ignore[no-untyped-def]
     # Four rows at once, for a processor waits for none of them then; places without a sign, for one that has one might
     # count from the end, and is looked at each time.

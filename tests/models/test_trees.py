@@ -57,4 +57,5 @@ def test_the_sums_are_those_of_lightgbm_to_the_last_bit(objective: str, missing:
 
     assert len(trees) == 30
     assert trees.sums(columns).tolist() == booster.predict(columns, raw_score=True).tolist()
-    assert trees.sums(columns[:0]).tolist() == []
+    for n in range(9):
+        assert trees.sums(columns[:n]).tolist() == trees.sums(columns)[:n].tolist()
