@@ -134,14 +134,14 @@ def _leave_one_out(everything: Interactions, n_items: int, rng: Generator) -> Pl
 def _split(everything: Interactions, test: Questions, n_items: int, rng: Generator) -> Plan:
     cut = rng.integers(0, CUTS, len(everything.all))
     validation = _without(everything, cut == 0, n_items)
-    lessons: list[Stage] = []
-    while len(lessons) < CUTS - 1 and sum(len(one.questions) for one in lessons) < QUESTIONS_IN_LESSONS:
-        lessons.append(_without(everything, cut == len(lessons) + 1, n_items))
     if not len(validation.questions):
         raise InvalidInput(
             f"Of the {len(everything.all)} interactions of the train file none is of use to choose by: a split cuts a "
             "tenth of them, of people who keep some. Give some tens of people with several interactions each."
         )
+    lessons: list[Stage] = []
+    while len(lessons) < CUTS - 1 and sum(len(one.questions) for one in lessons) < QUESTIONS_IN_LESSONS:
+        lessons.append(_without(everything, cut == len(lessons) + 1, n_items))
     return Plan(
         # Where hardly anybody is known, only what is chosen by is left to learn from.
         [one for one in lessons if len(one.questions)] or [validation],
