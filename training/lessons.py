@@ -18,8 +18,8 @@ from models.weighted_sum import conditional_logit, is_single, shares
 from training.datasets import Questions
 
 WRONG_SHARE: Final = 1 / 3
-"""Of the candidates that were not to be found so many are learned from, where there are more questions than time: three
-times the lists, of a third of the length, teach more."""
+"""Of the candidates that were not to be found so many are learned from: three times the lists, of a third of the
+length, teach more in the same time."""
 LEAST_WEIGHT: Final = 0.01
 """So much each part counts in the sum at least: it may know something of a history of which the others know nothing."""
 
