@@ -74,9 +74,7 @@ SETS: Final = {
             Published("NESCL", (0.1917, 0.1617), "Sun et al., TKDE 2023, arXiv:2402.11523"),
             Published("LightGCN", (0.1830, 0.1554), "He et al., SIGIR 2020, arXiv:2002.02126"),
         ),
-        "The given split: all items ranked that the user has not in train. Its test is no random cut: of the choices "
-        "of places that 300 users and more chose 27 % are in it, of all 21 % (chi-square for each of these places: 41, "
-        "of a random cut 1). The validation has to be one, for there are no times; what it gains, the test may not.",
+        "The given split: all items ranked that the user has not in train.",
     ),
     "diginetica": DataSet(
         "Diginetica, the sessions of SR-GNN and GCE-GNN: 60,858 examples",
@@ -94,8 +92,7 @@ SETS: Final = {
 INTRODUCTION: Final = """# Benchmarks
 
 Written by `python -m benchmarks.table RESULTS_DIR` from the files that the commands below wrote; nothing is typed in by
-hand but what others published and what is said of a set. Data sets are not part of this repository: a command takes the
-folder of one.
+hand but what others published. Data sets are not part of this repository: a command takes the folder of one.
 
 ```sh
 python -m training benchmark DIR --protocol leave-one-out --json RESULTS_DIR/beauty.json   # or split, sessions
