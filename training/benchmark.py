@@ -213,7 +213,7 @@ class Benchmark:
             },
         }
         if self._plan.learns_from_validation:
-            lessons = Lessons.together([lessons, answered.telling(), more])
+            lessons = Lessons.together([lessons, answered.thinned(rng).telling(), more])
             with self._task("Grow trees", None):
                 rng = np.random.default_rng(self._seed)
                 best = Blend.fit(parts, lessons.columns, lessons.right, best.config, rng, lessons.list_lengths)

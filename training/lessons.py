@@ -73,6 +73,13 @@ class Lessons:
         columns, right = (self.columns, self.right) if rows.all() else (self.columns[rows], self.right[rows])
         return Lessons(columns, right, self.list_lengths[kept], self.relevant[kept])
 
+    def thinned(self, rng: Generator) -> Lessons:
+        """Return all lists with what was to be found and ``WRONG_SHARE`` of the rest, drawn by ``rng``."""
+        kept = _to_learn_from(self.right, rng)
+        ends = np.concatenate([[0], np.cumsum(self.list_lengths)])
+        lengths = np.diff(np.concatenate([[0], np.cumsum(kept)])[ends])
+        return Lessons(self.columns[kept], self.right[kept], lengths, self.relevant)
+
     def judged(self, scores: Scores, places: int) -> Judged:
         """Return which of the first ``places`` of each list, ordered by ``scores``, were to be found."""
         question = np.repeat(np.arange(len(self.list_lengths)), self.list_lengths)
@@ -104,12 +111,16 @@ def lessons_of(
     right: list[NDArray[np.bool_]] = []
     for number, items, found in _candidates(parts, counts, questions, repeats):
         if rng is not None:
-            drawn = found | (rng.random(len(items)) < WRONG_SHARE)
+            drawn = _to_learn_from(found, rng)
             items, found = items[drawn], found[drawn]
         if len(items):
             columns.append(columns_of(parts, questions.histories.of(number), items, questions.asked_at(number)))
         right.append(found)
     return Lessons.of_lists(columns, right, np.diff(questions.relevant.indptr), len(column_names(parts)))
+
+
+def _to_learn_from(right: NDArray[np.bool_], rng: Generator) -> NDArray[np.bool_]:
+    return right | (rng.random(len(right)) < WRONG_SHARE)
 
 
 def sum_of(

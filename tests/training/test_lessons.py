@@ -95,6 +95,21 @@ def test_lists_without_a_right_one_or_without_a_wrong_one_teach_nothing() -> Non
     assert (found.list_lengths.tolist(), found.relevant.tolist()) == ([2], [1])
 
 
+def test_of_lists_to_learn_from_all_is_kept_that_was_to_be_found_and_a_third_of_the_rest() -> None:
+    # Each of 1,000 lists has one right one, the last of 31; the column tells whose list it is.
+    lists = np.repeat(np.arange(1_000), 31)
+    right = np.tile(np.arange(31) == 30, 1_000)
+    asked = Lessons(columns(*lists), right, np.full(1_001, 31) * (np.arange(1_001) < 1_000), np.ones(1_001, np.int64))
+
+    found = asked.thinned(np.random.default_rng(0))
+
+    assert found.right.sum() == 1_000
+    assert (~found.right).mean() == pytest.approx(10 / 11, abs=0.01)
+    np.testing.assert_array_equal(np.repeat(np.arange(1_001), found.list_lengths), found.columns.ravel())
+    assert found.right[np.cumsum(found.list_lengths[:-1]) - 1].all()
+    assert (found.list_lengths[-1], len(found.relevant)) == (0, 1_001)
+
+
 def test_an_order_is_judged_by_the_places_of_the_right_ones_and_by_what_no_candidate_was() -> None:
     # The first list has its right one on place 2; the second has one of two on place 1, the other is no candidate.
     asked = Lessons(
