@@ -7,10 +7,12 @@ from datetime import datetime
 from typing import ClassVar, Self
 
 import numpy as np
+from numba import njit
 from numpy.random import Generator
 from numpy.typing import NDArray
 from pydantic import PositiveFloat
 
+from features.compiled import INTS
 from features.events import PURCHASE
 from features.interactions import DAY_S, History, IntArray
 from features.settings import Settings
@@ -30,7 +32,18 @@ class OwnFrequency(Scorer):
     """Scores an item by the decayed number of its purchases in the history; it learns nothing from anybody else."""
 
     name: ClassVar[str] = "own-frequency"
-    feature_names: ClassVar[tuple[str, ...]] = ("score", "times", "steps_since_last", "steps_since_first")
+    feature_names: ClassVar[tuple[str, ...]] = (
+        "score",
+        "times",
+        "steps_since_last",
+        "steps_since_first",
+        "times_after_latest",
+        "times_before_latest",
+        "returns",
+        "share_of_returns",
+        "steps_of_last_return",
+        "steps_since_last_return",
+    )
 
     config: OwnFrequencySettings
 
@@ -48,17 +61,19 @@ class OwnFrequency(Scorer):
         return np.where(bought[place] == items, counts[place], 0).astype(np.float32)
 
     def features(self, history: History, items: IntArray, now: datetime) -> Features:
-        """Return four columns: the score, how often the item was bought, and how many purchases ago.
+        """Return what the history says of each item, and how its person comes back to what they had.
 
-        ``steps_since_last`` and ``steps_since_first`` are 0 for what was bought last of all; NaN where it never was.
+        Of the item: the score, how often it was bought, how many purchases ago last and first, 0 for the latest of all,
+        and how often directly after what is the latest, and before it. Then the same for all items: how many purchases
+        were of something bought before, their share of all, and of the last of these after how many purchases it came
+        and how many ago. NaN where there is none.
         """
-        latest_first = history.item[_bought(history)][::-1]
-        same = items[:, np.newaxis] == latest_first
-        ever = same.any(axis=1)
-        steps = [same.argmax(axis=1), len(latest_first) - 1 - same[:, ::-1].argmax(axis=1)] if ever.any() else [0, 0]
-        return np.column_stack(
-            [self.scores(history, items, now), same.sum(axis=1), *(np.where(ever, step, np.nan) for step in steps)]
-        ).astype(np.float32)
+        bought = history.item[_bought(history)]
+        columns = np.empty((len(items), len(self.feature_names)), np.float32)
+        columns[:, 0] = self.scores(history, items, now)
+        columns[:, 1:6] = _places(items, bought)
+        columns[:, 6:] = _returns(bought)
+        return columns
 
     def candidates(self, history: History, n: int, now: datetime) -> IntArray:
         """Return the ``n`` items bought most."""
@@ -81,3 +96,32 @@ class OwnFrequency(Scorer):
 
 def _bought(history: History) -> NDArray[np.bool_]:
     return (history.event_type == PURCHASE) & (history.quantity > 0)
+
+
+@njit((INTS, INTS), cache=True)
+def _places(items, bought):  # type: ignore[no-untyped-def]
+    """Return how often each of ``items`` is in ``bought``, how far from its end, and how often beside what ends it."""
+    found, n = np.zeros((len(items), 5), np.float32), len(bought)
+    for row in range(len(items)):
+        found[row, 1:3] = np.nan
+        for at in range(n):
+            if bought[at] != items[row]:
+                continue
+            if found[row, 0] == 0:
+                found[row, 2] = n - 1 - at
+            found[row, 0] += 1
+            found[row, 1] = n - 1 - at
+            found[row, 3] += at > 0 and bought[at - 1] == bought[n - 1]
+            found[row, 4] += at + 1 < n and bought[at + 1] == bought[n - 1]
+    return found
+
+
+def _returns(bought: IntArray) -> tuple[float, float, float, float]:
+    """Return how many of ``bought`` were before, as a share too, and how far back the last one went, and lies."""
+    order = np.argsort(bought, kind="stable")
+    again = np.flatnonzero(bought[order][1:] == bought[order][:-1])
+    if not len(again):
+        return 0.0, 0.0 if len(bought) else np.nan, np.nan, np.nan
+    last = again[order[again + 1].argmax()]
+    at, before = int(order[last + 1]), int(order[last])
+    return len(again), len(again) / len(bought), at - before, len(bought) - 1 - at
