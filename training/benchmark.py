@@ -38,7 +38,7 @@ from training.chooser import BLENDS, PARTS, Choice, Data, best_settings, without
 from training.datasets import Protocol, Questions, read
 from training.distillation import distilled
 from training.lessons import Lessons
-from training.processes import processes
+from training.processes import processes, watched_memory
 from training.protocols import Plan, plan, ties_shuffled
 from training.stages import asked, fit_and_weigh, fit_parts, parts_in, rounds, sum_up
 from training.studies import Studies
@@ -443,6 +443,7 @@ def benchmark(
     """
     start = monotonic()
     with ExitStack() as stack:
+        memory = stack.enter_context(watched_memory())
         pool = stack.enter_context(processes(workers))
         workshop = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         dataset = read(folder, protocol, ids_only, workshop, np.random.default_rng(seed))
@@ -469,9 +470,7 @@ def benchmark(
         metrics, variants = one.test(chosen)
         if studies.run is not None:
             studies.run.metrics({name.replace("@", "_"): value for name, value in metrics.items()})
-    own, others = (resource.getrusage(whose) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    # Of those that ended only the largest is known: all together took no more than so many of it.
-    peak_kb = own.ru_maxrss + (workers * others.ru_maxrss if workers > 1 else 0)
+    others = resource.getrusage(resource.RUSAGE_CHILDREN)
     return {
         "dataset": folder.resolve().name,
         "protocol": protocol.value,
@@ -483,7 +482,7 @@ def benchmark(
             "all": monotonic() - start,
             "cpu": process_time() + others.ru_utime + others.ru_stime,
         },
-        "peak_memory_mb": peak_kb / 1024,
+        "peak_memory_mb": memory.peak_mb,
         "chosen": how,
         "definitions": {name: DEFINITIONS[name] for name in dict.fromkeys(one.split("@")[0] for one in metrics)},
         "seed": seed,

@@ -1,4 +1,4 @@
-"""Processes to fit, to ask and to rank in, beside each other."""
+"""Processes to fit, to ask and to rank in, beside each other, and the memory that they take together."""
 
 from __future__ import annotations
 
@@ -6,9 +6,23 @@ import os
 import signal
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
-from threading import Thread
+from threading import Event, Thread
+
+import psutil
+
+
+@dataclass(slots=True)
+class Memory:
+    """The memory of this process and of all it started.
+
+    Attributes:
+        peak_mb: The most that they held at once so far, in MiB; what several of them share counts once.
+    """
+
+    peak_mb: float = 0.0
 
 
 @contextmanager
@@ -23,6 +37,36 @@ def processes(number: int) -> Iterator[Executor]:
         yield executor
     finally:
         executor.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def watched_memory(every_s: float = 1.0) -> Iterator[Memory]:
+    """Give the memory of this process and of all it starts, looked at every ``every_s`` seconds, and at the end."""
+    memory, over = Memory(), Event()
+
+    def watch() -> None:
+        last = False
+        while not last:
+            last = over.wait(every_s)
+            memory.peak_mb = max(memory.peak_mb, _resident_mb())
+
+    watcher = Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield memory
+    finally:
+        over.set()
+        watcher.join()
+
+
+def _resident_mb() -> float:
+    this, total = psutil.Process(), 0
+    for one in (this, *this.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+            held = one.memory_full_info()
+            # Only Linux divides what is shared among those who share it; elsewhere it is left out.
+            total += getattr(held, "pss", held.uss)
+    return total / 2**20
 
 
 def _get_ready() -> None:

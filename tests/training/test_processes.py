@@ -6,13 +6,14 @@ import time
 from concurrent.futures import Executor
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from training.processes import processes
+from training.processes import processes, watched_memory
 
 WAITING = """
 import os, time
-from training.processes import processes
+from training.processes import processes, watched_memory
 
 if __name__ == "__main__":
     with processes(2) as pool:
@@ -64,3 +65,28 @@ def test_what_was_not_begun_when_an_error_ends_all_is_not_done(tmp_path: Path) -
     with pytest.raises(ZeroDivisionError):
         fail()
     assert not (tmp_path / "done").exists()
+
+
+def held(file: Path, megabytes: int, seconds: float) -> int:
+    """Hold so much memory of its own, and that of a file that others hold too, for a while."""
+    own = np.ones(megabytes * 2**17)
+    shared = np.load(file, mmap_mode="r")
+    read = int(shared.sum() + own.sum())
+    time.sleep(seconds)
+    return read
+
+
+def test_memory_is_that_of_all_processes_and_what_they_share_counts_once(tmp_path: Path) -> None:
+    # Two processes hold 100 MiB each for themselves, and one file of 200 MiB together.
+    file = tmp_path / "shared.npy"
+    np.save(file, np.ones(200 * 2**17))
+    with processes(2) as pool:
+        begun = [pool.submit(held, file, 1, 0.5) for _ in range(2)]
+        assert all(one.result() for one in begun)
+        with watched_memory(0.05) as before:
+            time.sleep(0.1)
+        with watched_memory(0.05) as memory:
+            begun = [pool.submit(held, file, 100, 1.0) for _ in range(2)]
+            assert all(one.result() for one in begun)
+
+    assert memory.peak_mb - before.peak_mb == pytest.approx(400, abs=40)
