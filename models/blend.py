@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -81,6 +82,9 @@ class Blend(Scorer):
     Attributes:
         parts: The scorers it is composed of, by name.
         model: uint8; the trees, as LightGBM's text.
+
+    Raises:
+        ValueError: the trees learned from other columns than those of the parts.
     """
 
     name: ClassVar[str] = "blend"
@@ -88,6 +92,12 @@ class Blend(Scorer):
     config: BlendSettings
     parts: Mapping[str, Scorer]
     model: NDArray[np.uint8]
+
+    def __post_init__(self) -> None:
+        # Trees know columns by their number: one more or less in any part, and they would look at the wrong ones.
+        learned = re.search(rb"^feature_names=(.*)$", self.model.tobytes(), re.MULTILINE)
+        if learned is None or learned[1].decode().split() != _names_in_text(self.parts):
+            raise ValueError("the trees learned from other columns than those that the parts have now")
 
     @property
     def feature_names(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -132,11 +142,10 @@ class Blend(Scorer):
             "num_threads": config.threads,
             "verbose": -1,
         }
-        names = [name.replace(":", " ") for name in column_names(parts)]
         lists = list_lengths if config.objective == "lambdarank" else None
         import lightgbm  # here: what answers needs none of it but to explain, and it is large
 
-        data = lightgbm.Dataset(columns, bought, group=lists, feature_name=names)
+        data = lightgbm.Dataset(columns, bought, group=lists, feature_name=_names_in_text(parts))
         text = lightgbm.train(parameters, data, config.trees).model_to_string()
         return cls(config, parts, np.frombuffer(text.encode(), dtype=np.uint8))
 
@@ -235,6 +244,11 @@ def proposed(parts: Mapping[str, Scorer], counts: Mapping[str, int], history: Hi
 def columns_of(parts: Mapping[str, Scorer], history: History, items: IntArray, now: datetime) -> Features:
     """Return the features of all ``parts``, side by side; shape (len(items), len(column_names(parts)))."""
     return np.hstack([parts[name].features(history, items, now) for name in sorted(parts)])
+
+
+def _names_in_text(parts: Mapping[str, Scorer]) -> list[str]:
+    """Return the names of the columns as LightGBM's text may have them."""
+    return [re.sub(r"[:\s]", "_", name) for name in column_names(parts)]
 
 
 def column_names(parts: Mapping[str, Scorer]) -> list[str]:
