@@ -68,7 +68,11 @@ QUESTIONS_FOR_SUM: Final = 4_000
 LESSON_ROWS: Final = 3_000_000
 """So many candidates are learned from, at most: it is what the growth of trees leaves time for."""
 SHARE_UNTIL_ASKED: Final = 0.65
-"""Share of the budget after which nothing more is asked, neither for lessons nor of the validation."""
+"""Share of the budget after which nothing more is asked, neither for lessons nor of the validation; see also
+``LEAST_SHARE_TO_ASK``."""
+LEAST_SHARE_TO_ASK: Final = 0.12
+"""Share of the budget in which it is asked even where fits took so long that no time is left: trees that learned from
+few lists are worse than parts whose settings are."""
 SHARE_UNTIL_LAST_TREES: Final = 0.75
 """Share of the budget after which no other trees are begun."""
 SHARE_UNTIL_DISTILLED: Final = 0.95
@@ -382,7 +386,7 @@ class Benchmark:
                 rng,
                 self._workers,
                 self._at_once,
-                self._until_s(SHARE_UNTIL_ASKED),
+                max(self._until_s(SHARE_UNTIL_ASKED), monotonic() + self._budget_s * LEAST_SHARE_TO_ASK),
                 advance,
             )
         answered, more = (found.pop(name) for name in (VALIDATION, MORE))
