@@ -80,7 +80,7 @@ class Studies:
             start: Settings of the first trial.
             trials: How many to make, those of earlier attempts included, at most.
             at_once: How many are made beside each other.
-            until_s: No further one begins once ``spent_s`` is beyond it.
+            until_s: No further ones begin that, as long as those before, would bring ``spent_s`` beyond it.
             seed: Draws the settings that are tried.
             advance: Called after each trial.
         """
@@ -94,7 +94,9 @@ class Studies:
         study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.trials))
         with self._tracked(of) as run:
             while not (done := _finished(study)) or (
-                len(done) < trials and self.spent_s < until_s and not exhausted([_value(one) for one in done])
+                len(done) < trials
+                and self.spent_s + at_once * sum(map(_duration_s, done)) / len(done) < until_s
+                and not exhausted([_value(one) for one in done])
             ):
                 asked = [study.ask() for _ in range(min(at_once, trials - len(done)))]
                 begun = [(trial, value(trial)) for trial in asked]
