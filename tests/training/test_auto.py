@@ -1,4 +1,5 @@
 import json
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 
@@ -109,6 +110,20 @@ def test_time_that_was_spent_before_an_interruption_counts(layout: Layout) -> No
 
     assert spent_s > 0
     assert len(study.trials) == 3
+
+
+def test_trials_that_would_end_too_late_are_not_begun() -> None:
+    # Two beside each other count two fifths of a second each; with two more it would be eight.
+    def slow(trial: optuna.Trial) -> Future[float]:
+        time.sleep(0.2)
+        return parabola(trial)
+
+    trials = {
+        until_s: len(Studies().best("x", slow, {"x": 0.5}, 8, 2, until_s, 0).trials) for until_s in (0.1, 1.2, 2.2)
+    }
+
+    # Without any there would be nothing to choose.
+    assert trials == {0.1: 2, 1.2: 2, 2.2: 4}
 
 
 def test_a_study_ends_when_many_trials_gain_nothing_and_not_before() -> None:
