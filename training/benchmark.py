@@ -169,7 +169,8 @@ class Benchmark:
         questions, answered, lessons, more = self._asked(folders, counts, rng)
         for_test = self._begin_test(settings)
         found: list[tuple[dict[str, float], Blend]] = []
-        for config in BLENDS:
+        # Trees whose leaves could not be filled learn nothing: they come last.
+        for config in sorted(BLENDS, key=lambda one: one.leaves * one.least_rows > len(lessons.right)):
             if found and monotonic() > self._until_s(SHARE_UNTIL_LAST_TREES):
                 break
             with self._task("Grow trees", None):
