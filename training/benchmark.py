@@ -170,7 +170,7 @@ class Benchmark:
         for_test = self._begin_test(settings)
         found: list[tuple[dict[str, float], Blend]] = []
         # Trees whose leaves could not be filled learn nothing: they come last.
-        for config in sorted(BLENDS, key=lambda one: one.leaves * one.least_rows > len(lessons.right)):
+        for config in sorted(BLENDS, key=lambda one: max(0, one.leaves * one.least_rows - len(lessons.right))):
             if found and monotonic() > self._until_s(SHARE_UNTIL_LAST_TREES):
                 break
             with self._task("Grow trees", None):
