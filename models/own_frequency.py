@@ -119,7 +119,8 @@ def _places(items, bought):  # type: ignore[no-untyped-def]
 def _returns(bought: IntArray) -> tuple[float, float, float, float]:
     """Return how many of ``bought`` were before, as a share too, and how far back the last one went, and lies."""
     order = np.argsort(bought, kind="stable")
-    again = np.flatnonzero(bought[order][1:] == bought[order][:-1])
+    by_item = bought[order]
+    again = np.flatnonzero(by_item[1:] == by_item[:-1])
     if not len(again):
         return 0.0, 0.0 if len(bought) else np.nan, np.nan, np.nan
     last = again[order[again + 1].argmax()]

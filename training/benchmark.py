@@ -169,7 +169,7 @@ class Benchmark:
         questions, answered, lessons, more = self._asked(folders, counts, rng)
         for_test = self._begin_test(settings)
         found: list[tuple[dict[str, float], Blend]] = []
-        # Trees whose leaves could not be filled learn nothing: they come last.
+        # Trees whose leaves could not be filled learn nothing: the more rows they lack, the later they come.
         for config in sorted(BLENDS, key=lambda one: max(0, one.leaves * one.least_rows - len(lessons.right))):
             if found and monotonic() > self._until_s(SHARE_UNTIL_LAST_TREES):
                 break

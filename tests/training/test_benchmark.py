@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 
 from tests.training.conftest import Command
+from training import benchmark, stages
 
 ITEMS, PEOPLE, LENGTH = 40, 120, 8
 
@@ -54,6 +55,22 @@ def test_what_always_follows_is_found(
     assert set(found["variants"]) == {"distilled"} | laxer
     assert found["variants"]["distilled"][metric] > 0.9
     assert found["answering_ms"]["distilled"]["median"] > 0
+
+
+def test_where_no_time_is_left_it_is_asked_all_the_same(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # In a round ten questions are asked, each with no more candidates than there are items.
+    ring(tmp_path, "sessions")
+    monkeypatch.setattr(stages, "QUESTIONS_AT_ONCE", 10)
+    monkeypatch.setattr(benchmark, "SHARE_UNTIL_ASKED", 0.0)
+    monkeypatch.setattr(benchmark, "LEAST_SHARE_TO_ASK", 1.0)
+    options = ("--protocol", "sessions", "--budget-minutes", 0.1, "--workers", 1)
+
+    ended = command("benchmark", tmp_path, *options, "--json", tmp_path / "out.json")
+
+    assert ended.status == 0, ended.text
+    assert json.loads((tmp_path / "out.json").read_text())["chosen"]["lesson_rows"] > 10 * ITEMS
 
 
 def test_what_could_not_be_written_in_the_end_is_not_begun(tmp_path: Path, command: Command) -> None:

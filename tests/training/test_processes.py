@@ -13,7 +13,7 @@ from training.processes import processes, watched_memory
 
 WAITING = """
 import os, time
-from training.processes import processes, watched_memory
+from training.processes import processes
 
 if __name__ == "__main__":
     with processes(2) as pool:
