@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from features.interactions import History, IntArray
 from features.settings import Settings
 from features.snapshot import Snapshot
+from models.inner_products import inner_products
 from models.scorer import (
     Features,
     Reason,
@@ -110,12 +111,9 @@ class ALS(Scorer):
 
     def scores(self, history: History, items: IntArray, now: datetime) -> Scores:
         """Return the inner products; 0 for an item without a vector."""
-        place = self.place[items]
-        return (
-            np.where(place >= 0, self.vectors[place] @ self._user(history, now), 0)
-            if len(self.items)
-            else np.zeros(len(items), np.float32)
-        )
+        user = self._user(history, now)
+        found: Scores = inner_products(self.vectors, self.place[items], user, np.array([len(user)]))[:, 0]
+        return found
 
     def features(self, history: History, items: IntArray, now: datetime) -> Features:
         """Return the score, and how it compares with the mean score of the items of the history."""
@@ -156,8 +154,8 @@ class ALS(Scorer):
         return self.gram + self.config.regularization * np.eye(len(self.gram))
 
     @cached_property
-    def _inverse(self) -> NDArray[np.float64]:
-        return np.asarray(np.linalg.inv(self._regularized))
+    def _inverse(self) -> FloatArray:
+        return np.linalg.inv(self._regularized).astype(np.float32)
 
 
 def _confidence(weight: NDArray[Any], alpha: float) -> FloatArray:

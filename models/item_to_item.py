@@ -18,7 +18,7 @@ from features.compiled import FLOATS, INTS, LONG, LONGS
 from features.interactions import History, IntArray
 from features.settings import Settings
 from features.snapshot import Snapshot
-from models.scorer import Features, Reason, Scorer, Scores, best_first, event_weights, interaction_weights
+from models.scorer import Features, Reason, Scorer, Scores, best_first, event_weights, interaction_weights, of_latest
 
 FloatArray = NDArray[np.float32]
 
@@ -95,10 +95,12 @@ class ItemToItem(Scorer):
 
     def features(self, history: History, items: IntArray, now: datetime) -> Features:
         """Return the score, what it would be for the latest interactions alone, and its share of the best of any."""
-        latest = history[max(0, len(history) - self.config.latest) :]
         strength = self._all(history, now)
+        lately = strength
+        if len(history) > self.config.latest:
+            lately = self._spread(history[len(history) - self.config.latest :], now)
         best = max(strength.max(initial=0), np.finfo(np.float32).tiny)
-        return np.column_stack([strength[items], self.scores(latest, items, now), strength[items] / best])
+        return np.column_stack([strength[items], lately[items], strength[items] / best])
 
     def candidates(self, history: History, n: int, now: datetime) -> IntArray:
         """Return the ``n`` items that go best with the history."""
@@ -121,6 +123,9 @@ class ItemToItem(Scorer):
         return Reason("together", text, tuple(int(one) for one in because))
 
     def _all(self, history: History, now: datetime) -> Scores:
+        return of_latest(self, history, now, lambda: self._spread(history, now))
+
+    def _spread(self, history: History, now: datetime) -> Scores:
         mine, weight = self.anchors(history, now)
         return _spread(mine, weight, self.indptr, self.indices, self.strength)
 

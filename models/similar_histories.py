@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import ClassVar, Self
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
-from features.compiled import DOUBLE, FLOATS, INTS, LONG, LONGS
+from features.compiled import DOUBLE, DOUBLES, FLOATS, INTS, LONG, LONGS
 from features.hash_table import empty_slots, slot_of
 from features.interactions import DAY_S, History, IntArray
 from features.settings import Settings
@@ -125,7 +126,7 @@ class SimilarHistories(Lookup):
         found: Found = _told(
             *(mine, weight * self.common_weight[mine]),
             *(self.indptr, self.items, self.having_indptr, self.having, self.having_place, self.weight),
-            *(self.item_weight, self.config.neighbours, self.config.distance_decay, self.config.backward, PLACES),
+            *(self.item_weight, self.config.neighbours, self._decay, self.config.backward, PLACES),
         )
         return found
 
@@ -140,6 +141,11 @@ class SimilarHistories(Lookup):
         because = tuple(best_first(mine, both, 2).tolist())
         text = "Chosen together with {0}." if len(because) == 1 else "Chosen together with {0} and {1}."
         return Reason("similar_people", text, because)
+
+    @cached_property
+    def _decay(self) -> NDArray[np.float64]:
+        """What an item of a like history counts so many interactions away from the one in common."""
+        return np.power(self.config.distance_decay, np.arange(self.config.interactions))
 
     def _having(self, item: int) -> IntArray:
         return self.having[int(self.having_indptr[item]) : int(self.having_indptr[item + 1])]
@@ -166,7 +172,7 @@ def _have_too(histories, indptr, items, item):  # type: ignore[no-untyped-def]
 
 
 @njit(
-    (INTS, FLOATS, LONGS, INTS, LONGS, INTS, INTS, FLOATS, FLOATS, LONG, DOUBLE, DOUBLE, LONG),
+    (INTS, FLOATS, LONGS, INTS, LONGS, INTS, INTS, FLOATS, FLOATS, LONG, DOUBLES, DOUBLE, LONG),
     cache=True,
 )
 def _told(  # type: ignore[no-untyped-def]
@@ -180,7 +186,7 @@ def _told(  # type: ignore[no-untyped-def]
     weight,
     item_weight,
     n,
-    distance_decay,
+    decay,
     backward,
     places,
 ):
@@ -219,7 +225,7 @@ def _told(  # type: ignore[no-untyped-def]
             continue
         for at in range(indptr[who[one]], indptr[who[one] + 1]):
             item = items[at]
-            share = distance_decay ** abs(at - common[one]) * (backward if at < common[one] else 1.0)
+            share = decay[at - common[one]] if at >= common[one] else backward * decay[common[one] - at]
             more = np.float32(likeness[one] * share * item_weight[item])
             if more <= 0:
                 continue

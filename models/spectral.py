@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from features.interactions import History, IntArray
 from features.settings import Settings
 from features.snapshot import Snapshot
+from models.inner_products import inner_products
 from models.neighbours import divided
 from models.scorer import (
     Features,
@@ -86,12 +87,14 @@ class Spectral(Scorer):
 
     def scores(self, history: History, items: IntArray, now: datetime) -> Scores:
         """Return the inner products over all patterns."""
-        return self.vectors[items] @ self._projected(history, now)[0]
+        projected = self._projected(history, now)[0]
+        found: Scores = inner_products(self.vectors, items, projected, np.array([len(projected)]))[:, 0]
+        return found
 
     def features(self, history: History, items: IntArray, now: datetime) -> Features:
         """Return the score at each of ``SCALES``, and how each compares with the mean score of the history's items."""
         projected, usual = self._projected(history, now)
-        scores = _by_scale(self.vectors[items], projected)
+        scores = inner_products(self.vectors, items, projected, _ends(projected))
         return np.hstack([scores, scores / np.maximum(usual, np.float32(LEAST_USUAL))])
 
     def candidates(self, history: History, n: int, now: datetime) -> IntArray:
@@ -111,14 +114,13 @@ class Spectral(Scorer):
         mine = np.unique(history.item[counts])
         vectors = self.vectors[mine]
         projected = self.item_weight[mine] @ vectors
-        return projected, _by_scale(vectors.sum(axis=0, keepdims=True), projected)[0] / max(len(mine), 1)
+        scores = inner_products(self.vectors, mine, projected, _ends(projected))
+        return projected, scores.sum(axis=0) / max(len(mine), 1)
 
 
-def _by_scale(vectors: FloatArray, projected: FloatArray) -> FloatArray:
-    """Return the inner products over the first columns alone, as many as each of ``SCALES`` says."""
-    ends = np.minimum(SCALES, len(projected)).tolist()
-    parts = [vectors[:, start:end] @ projected[start:end] for start, end in zip([0, *ends], ends, strict=False)]
-    return np.stack(parts, axis=1).cumsum(axis=1)
+def _ends(projected: FloatArray) -> NDArray[np.int64]:
+    """Return where each of ``SCALES`` ends."""
+    return np.minimum(SCALES, len(projected))
 
 
 def patterns(matrix: sparse.csr_matrix, n: int, rng: Generator) -> FloatArray:

@@ -35,7 +35,7 @@ _NO_ITEMS: Final = np.zeros(0, np.int32)
 Table = Lookup | ItemToItem | OwnFrequency
 """What knows by looking up which items it scores above 0."""
 
-_Total = tuple[Scores, IntArray, IntArray]
+_Total = tuple[Scores, IntArray, IntArray, IntArray]
 
 
 class WeightedSumSettings(Settings):
@@ -73,7 +73,7 @@ class WeightedSum(Scorer):
 
     def contributions(self, history: History, items: IntArray, now: datetime) -> dict[str, Scores]:
         """Return what each part adds."""
-        pool = self._total(history, now)[2]
+        _, _, pool, _ = self._total(history, now)
         return {
             name: np.float32(weight) * self._spread(pool, shares(self.parts[name], history, pool, now))[items]
             if name in self._singly
@@ -83,20 +83,16 @@ class WeightedSum(Scorer):
 
     def features(self, history: History, items: IntArray, now: datetime) -> Features:
         """Return the score, its share of the best score of any item, and how many items score higher."""
-        total, changed, _ = self._total(history, now)
-        scores, best = total[items], self._best(total, changed, PLACES)[1][::-1]
+        total, _, _, ranked = self._total(history, now)
+        scores, best = total[items], total[ranked[:PLACES]][::-1]
         place = np.where(scores > 0, len(best) - np.searchsorted(best, scores, side="right"), PLACES)
         return np.column_stack([scores, scores / (best[-1] if len(best) else 1), place]).astype(np.float32)
 
     def candidates(self, history: History, n: int, now: datetime) -> IntArray:
         """Return the ``n`` items of the largest sums."""
-        total, changed, _ = self._total(history, now)
-        if not self.config.repeats:
-            total = total.copy()
-            total[history.item] = 0
-            # What takes the place of these has to be looked at as well.
-            changed = np.concatenate([changed, history.item])
-        return self._best(total, changed, n)[0]
+        total, changed, _, ranked = self._total(history, now)
+        outside = self._outside(history)
+        return _without(ranked, outside, len(total))[:n] if n <= PLACES else self._best(total, changed, n, outside)
 
     def reason(self, history: History, item: int, now: datetime) -> Reason | None:
         """Return the reason of the part that adds most, of those that have one."""
@@ -117,7 +113,10 @@ class WeightedSum(Scorer):
         return cls(config, {name: parts[name] for name in config.weights})
 
     def _total(self, history: History, now: datetime) -> _Total:
-        """Return the sum for every item, the items for which it is not ``_same``, and those that are scored singly."""
+        """Return the sum for every item, which are not ``_same``, which are scored singly, and the best in order.
+
+        Of the best there are ``PLACES`` that may be proposed, where so many are above 0.
+        """
         return of_latest(self, history, now, lambda: self._added_up(history, now))
 
     def _added_up(self, history: History, now: datetime) -> _Total:
@@ -127,15 +126,20 @@ class WeightedSum(Scorer):
             items, scores = part.tied(history, now)
             _add(total, items, scores, weights[name])
             tied.append(items)
-        changed, pool = np.concatenate(tied), _NO_ITEMS
+        changed, pool, outside = np.concatenate(tied), _NO_ITEMS, self._outside(history)
         if self._singly:
-            knows_all = len(self._singly) < len(self.parts)
-            pool = self._best(total, changed, POOL)[0] if knows_all else self._items
-            if not self.config.repeats:
-                pool = pool[~np.isin(pool, history.item)]
+            if len(self._singly) < len(self.parts):
+                pool = self._best(total, changed, POOL, outside)
+            else:
+                pool = _without(self._items, outside, len(total))
             for name, single in self._singly.items():
                 total[pool] += np.float32(weights[name]) * shares(single, history, pool, now)
-        return total, np.concatenate([changed, pool]), pool
+            changed = np.concatenate([changed, pool])
+        return total, changed, pool, self._best(total, changed, PLACES + len(outside), _NO_ITEMS)
+
+    def _outside(self, history: History) -> IntArray:
+        """Return what is not proposed."""
+        return _NO_ITEMS if self.config.repeats else np.ascontiguousarray(history.item)
 
     @cached_property
     def _tables(self) -> dict[str, Table]:
@@ -151,13 +155,14 @@ class WeightedSum(Scorer):
         every[items] = scores
         return every
 
-    def _best(self, total: Scores, changed: IntArray, n: int) -> tuple[IntArray, Scores]:
-        """Return the at most ``n`` items of the largest sums, and these; ``total`` and ``changed`` as ``_total`` does.
+    def _best(self, total: Scores, changed: IntArray, n: int, outside: IntArray) -> IntArray:
+        """Return the at most ``n`` items of the largest sums, none of them ``outside``.
 
-        Of what did not change only the ``n`` items that were best can be among them.
+        ``total`` and ``changed`` are what ``_total`` returns. Of what did not change only the ``n`` best, beside those
+        ``outside``, can be among them.
         """
-        best = _best(total, changed, self._same[1], n)
-        return best, total[best]
+        best: IntArray = _best(total, changed, self._same[1], n, outside)
+        return best
 
     @cached_property
     def _same(self) -> tuple[Scores, IntArray]:
@@ -196,10 +201,12 @@ def _add(total, items, scores, weight):  # type: ignore[no-untyped-def]
         total[items[k]] += np.float32(weight) * np.sqrt(scores[k] / best)
 
 
-@njit((FLOATS, INTS, INTS, LONG), cache=True)
-def _best(total, changed, order, n):  # type: ignore[no-untyped-def]
-    """Return the best ``n`` of ``changed`` and of ``order``, where the others stand best first."""
+@njit((FLOATS, INTS, INTS, LONG, INTS), cache=True)
+def _best(total, changed, order, n, outside):  # type: ignore[no-untyped-def]
+    """Return the best ``n`` of ``changed`` and of ``order``, where the others stand best first, without ``outside``."""
     seen = np.zeros(len(total), np.bool_)
+    for item in outside:
+        seen[item] = True
     pool = np.empty(len(changed) + n, np.int32)
     length = 0
     for item in changed:
@@ -217,6 +224,15 @@ def _best(total, changed, order, n):  # type: ignore[no-untyped-def]
             length += 1
     pool = pool[:length]
     return pool[best_rows(pool, total[pool], n)]
+
+
+@njit((INTS, INTS, LONG), cache=True)
+def _without(items, outside, n_items):  # type: ignore[no-untyped-def]
+    """Return those of ``items`` that are not ``outside``, in their order."""
+    listed = np.zeros(n_items, np.bool_)
+    for item in outside:
+        listed[item] = True
+    return items[~listed[items]]
 
 
 def conditional_logit(
