@@ -37,7 +37,7 @@ class SampledSoftmaxSettings(Settings):
 
     Of a temperature below the least the score of what is farthest would be 0 in float32.
     """
-    epochs: PositiveInt = 6
+    epochs: PositiveInt = 4
     """How often each example is learned from."""
     drawn: PositiveInt = 1024
     """With so many items drawn at random the one that came next is compared, besides those of other examples."""

@@ -334,7 +334,7 @@ PARTS: Final[dict[str, Part]] = {
         {"temperature": 0.09, "half_life_spans": 0.5},
         lambda data: data.ordered,
         share=4.0,
-        quickly={"epochs": 3},
+        quickly={"epochs": 2},
     ),
 }
 """What a blend may be made of, by name."""
