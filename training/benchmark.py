@@ -20,31 +20,37 @@ from numpy.typing import NDArray
 from rich.progress import Progress
 
 from evaluation import ranking_metrics
-from evaluation.ranking_metrics import NO_ITEM, Judged
+from evaluation.ranking_metrics import Judged
 from features.interactions import DAY_S, Interactions
 from features.layout import Layout
 from features.settings import Settings
 from features.snapshot import Snapshot
 from features.snapshot_job import of_interactions
 from models.blend import Blend, BlendSettings
-from models.bundle import Bundle
 from models.distilled import Distilled, DistilledSettings
 from models.merged import Merged, MergedSettings
 from models.weighted_sum import WeightedSum, WeightedSumSettings
-from serving.pipeline import Pipeline
-from serving.query import Query
-from serving.recipes import MODEL, Recipe, Recipes
 from training.chooser import BLENDS, PARTS, Choice, Data, best_settings, without_history
 from training.datasets import Protocol, Questions, read
 from training.distillation import distilled
 from training.lessons import Lessons
 from training.processes import processes, watched_memory
 from training.protocols import Plan, plan, ties_shuffled
-from training.stages import asked, fit_and_weigh, fit_parts, parts_in, rounds, sum_up
+from training.stages import (
+    RANKED_AT_ONCE,
+    Ranker,
+    asked,
+    fit_and_weigh,
+    fit_parts,
+    parts_in,
+    query,
+    ranked,
+    rounds,
+    sum_up,
+)
 from training.studies import Studies
 from training.tracking import Tracking
 
-RECIPE: Final = "benchmark"
 DISTILLED: Final = "distilled"
 FIRST: Final = "lessons-1"
 VALIDATION: Final = "validation"
@@ -189,15 +195,19 @@ class Benchmark:
         shares = _shares(best, questions.sample(QUESTIONS_EXPLAINED, rng), self._plan.repeats)
         few = questions.sample(QUESTIONS_DISTILLED, rng)
         timed = few.sample(QUESTIONS_TIMED, rng)
+
+        def ranker(blend: Blend) -> Ranker:
+            return self._ranker(VALIDATION, folders[VALIDATION], type(blend), blend.config, blend.model)
+
         with self._task("Distil", None):
             small = distilled(
                 parts,
                 lessons,
                 lambda blend: (
-                    self._metrics(validation, blend, few)[decisive],
-                    self._answering_ms(validation, blend, timed)["median"],
+                    self._metrics(ranker(blend), few)[decisive],
+                    self._answering_ms(ranker(blend), timed)["median"],
                 ),
-                self._metrics(validation, best, few)[decisive],
+                self._metrics(ranker(best), few)[decisive],
                 shares,
                 rng,
                 self._until_s(SHARE_UNTIL_DISTILLED),
@@ -232,54 +242,49 @@ class Benchmark:
         """Return the metrics of the test, and those of its variants by name."""
         stage = self._plan.test
         assert stage is not None
-        full, small = self._blends(chosen, TEST)
-        snapshot, questions = self._snapshot(TEST, stage.known), stage.questions
-        metrics = self._metrics(snapshot, full, questions)
-        variants = {DISTILLED: self._metrics(snapshot, small, questions)}
+        full, small = self._rankers(chosen, TEST)
+        questions = stage.questions
+        metrics = self._metrics(full, questions)
+        variants = {DISTILLED: self._metrics(small, questions)}
         # Who comes first in a file was often there first, and did the most: no typical user.
         some = questions.sample(QUESTIONS_TIMED, np.random.default_rng(self._seed))
         self.answering_ms = {
-            name: self._answering_ms(snapshot, blend, some) for name, blend in (("full", full), (DISTILLED, small))
+            name: self._answering_ms(ranker, some) for name, ranker in (("full", full), (DISTILLED, small))
         }
         if self._plan.refit is not None:
             shuffled = ties_shuffled(questions, np.random.default_rng(self._seed))
-            variants["ties shuffled"] = self._metrics(snapshot, full, shuffled)
-            refitted, _ = self._blends(chosen, REFIT)
-            variants["refitted with the validation items"] = self._metrics(
-                self._snapshot(REFIT, self._plan.refit), refitted, questions
-            )
+            variants["ties shuffled"] = self._metrics(full, shuffled)
+            refitted, _ = self._rankers(chosen, REFIT)
+            variants["refitted with the validation items"] = self._metrics(refitted, questions)
         return metrics, variants
 
-    def _blends(self, chosen: Chosen, stage: str) -> tuple[Blend, Distilled]:
+    def _rankers(self, chosen: Chosen, stage: str) -> tuple[Ranker, Ranker]:
         """Return the large and the small blend of what is ``chosen``, of the parts that were fitted for ``stage``."""
-        parts = parts_in(chosen.fitted[stage])
-        some = {name: parts[name] for name in chosen.distilled.candidates}
-        return Blend(chosen.blend, parts, chosen.trees), Distilled(chosen.distilled, some, chosen.distilled_trees)
+        parts = chosen.fitted[stage]
+        return (
+            self._ranker(stage, parts, Blend, chosen.blend, chosen.trees),
+            self._ranker(stage, parts, Distilled, chosen.distilled, chosen.distilled_trees),
+        )
 
-    def _pipeline(self, snapshot: Snapshot, blend: Blend) -> Pipeline:
-        bundle = Bundle.of(snapshot, [*blend.parts.values(), blend], blend.name, snapshot.manifest.as_of, "")
-        return Pipeline(bundle, Recipes(recipes={RECIPE: Recipe(ranker=MODEL, exclude_bought=not self._plan.repeats)}))
+    def _ranker(
+        self, stage: str, parts: Path, blend: type[Blend], config: BlendSettings, model: NDArray[np.uint8]
+    ) -> Ranker:
+        return Ranker(self._snapshots[stage].folder, parts, blend, config, model, self._plan.repeats)
 
-    def _metrics(self, snapshot: Snapshot, blend: Blend, questions: Questions) -> dict[str, float]:
+    def _metrics(self, ranker: Ranker, questions: Questions) -> dict[str, float]:
         """Return the metrics of the protocol; a question for what nobody ever chose is a miss."""
-        places, pipeline = self._plan.places, self._pipeline(snapshot, blend)
-        answerable = np.flatnonzero(np.diff(questions.relevant.indptr))
-        rankings = np.full((len(answerable), places), NO_ITEM, np.int32)
-        with self._task("Answer questions", len(answerable)) as advance:
-            for row, number in enumerate(answerable.tolist()):
-                items = pipeline.rank(_query(questions, number, places)).items
-                rankings[row, : len(items)] = items
-                advance()
-        judged = ranking_metrics.judged(rankings, questions.relevant[answerable])
-        return self._measured(judged, len(questions))
+        answerable = questions.those(np.flatnonzero(np.diff(questions.relevant.indptr)))
+        with self._task("Answer questions", -(-len(answerable) // RANKED_AT_ONCE)) as advance:
+            rankings = ranked(ranker, answerable, self._plan.places, self._workers, advance)
+        return self._measured(ranking_metrics.judged(rankings, answerable.relevant), len(questions))
 
-    def _answering_ms(self, snapshot: Snapshot, blend: Blend, questions: Questions) -> dict[str, float]:
+    def _answering_ms(self, ranker: Ranker, questions: Questions) -> dict[str, float]:
         """Return how long the answer to a question takes, in milliseconds of computation of one core."""
-        pipeline, took_ms = self._pipeline(snapshot, blend), []
+        pipeline, took_ms = ranker.pipeline(), []
         for number in range(len(questions)):
-            query = _query(questions, number, self._plan.places)
+            asked_for = query(questions, number, self._plan.places)
             start_s = thread_time()
-            pipeline.rank(query)
+            pipeline.rank(asked_for)
             took_ms.append(1000 * (thread_time() - start_s))
         median, p99 = np.percentile(took_ms[1:], [50, 99]).tolist()
         return {"median": median, "p99": p99}
@@ -493,10 +498,6 @@ def benchmark(
         "seed": seed,
         "ids_only": ids_only,
     }
-
-
-def _query(questions: Questions, number: int, places: int) -> Query:
-    return Query(questions.histories.of(number), questions.asked_at(number), n=places, recipe=RECIPE)
 
 
 def _shares(blend: Blend, questions: Questions, repeats: bool) -> dict[str, float]:

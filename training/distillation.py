@@ -54,6 +54,7 @@ SIZES: Final = tuple(
             learning_rate=rate,
             least_rows=100,
             recent_interactions=recent,
+            threads=2,
         ),
     )
     for candidates, trees, rate, recent in (

@@ -7,6 +7,7 @@ import shutil
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from time import monotonic
@@ -14,11 +15,18 @@ from typing import Final
 
 import numpy as np
 from numpy.random import Generator
+from numpy.typing import NDArray
 
+from evaluation.ranking_metrics import NO_ITEM
+from features.interactions import IntArray
 from features.settings import Settings
 from features.snapshot import Snapshot
+from models.blend import Blend, BlendSettings
 from models.bundle import Bundle
 from models.scorer import Scorer
+from serving.pipeline import Pipeline
+from serving.query import Query
+from serving.recipes import MODEL, Recipe, Recipes
 from training.chooser import PARTS
 from training.composed import fitted, summed
 from training.datasets import Questions
@@ -28,6 +36,9 @@ CANDIDATES_FOR_SUM: Final = 60
 """So many each part proposes where it is learned what each counts in their sum."""
 QUESTIONS_AT_ONCE: Final = 250
 """So many a process answers before it is given others."""
+RANKED_AT_ONCE: Final = 1_000
+"""So many questions are ranked for at once."""
+RECIPE: Final = "benchmark"
 KEPT_OPEN: Final = 16
 """The parts of so many stages a process keeps open; they are files of which it reads what it needs."""
 
@@ -119,6 +130,67 @@ def asked(
     while running:
         gather()
     return {name: Lessons.together(lessons) for name, lessons in told.items()}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ranker:
+    """A blend of parts that lie in a folder, so that any process can rank by it, as the service would.
+
+    Attributes:
+        snapshot: The folder of what is known.
+        parts: The folder that ``fit_parts`` or ``sum_up`` wrote.
+        blend: What blends them.
+        config: Its settings; they name the parts.
+        model: What it learned; see ``Blend.model``.
+        repeats: Whether an item of the history may be an answer.
+    """
+
+    snapshot: Path
+    parts: Path
+    blend: type[Blend]
+    config: BlendSettings
+    model: NDArray[np.uint8]
+    repeats: bool
+
+    def pipeline(self) -> Pipeline:
+        """Return what answers each ``query``."""
+        snapshot, parts = Snapshot.load(self.snapshot), parts_in(self.parts)
+        blend = self.blend.from_arrays(self.config, {"model": self.model}, parts)
+        bundle = Bundle.of(snapshot, [*blend.parts.values(), blend], blend.name, snapshot.manifest.as_of, "")
+        return Pipeline(bundle, Recipes(recipes={RECIPE: Recipe(ranker=MODEL, exclude_bought=not self.repeats)}))
+
+
+def query(questions: Questions, number: int, places: int) -> Query:
+    """Return question ``number`` as a ``Ranker`` is asked it."""
+    return Query(questions.histories.of(number), questions.asked_at(number), n=places, recipe=RECIPE)
+
+
+def ranked(
+    ranker: Ranker,
+    questions: Questions,
+    places: int,
+    workers: Executor,
+    advance: Callable[[], None] = lambda: None,
+) -> IntArray:
+    """Return how ``ranker`` answers ``questions``; shape (len(questions), places), ``NO_ITEM`` behind the last item.
+
+    ``advance`` is called for each ``RANKED_AT_ONCE`` of them that the ``workers`` have answered.
+    """
+    parts = np.split(np.arange(len(questions)), range(RANKED_AT_ONCE, len(questions), RANKED_AT_ONCE))
+    begun = [workers.submit(_ranked, ranker, questions.those(some), places) for some in parts]
+    found = []
+    for one in begun:
+        found.append(one.result())
+        advance()
+    return np.concatenate(found)
+
+
+def _ranked(ranker: Ranker, questions: Questions, places: int) -> IntArray:
+    pipeline, rankings = ranker.pipeline(), np.full((len(questions), places), NO_ITEM, np.int32)
+    for number in range(len(questions)):
+        items = pipeline.rank(query(questions, number, places)).items
+        rankings[number, : len(items)] = items
+    return rankings
 
 
 def rounds(questions: Questions) -> int:

@@ -1,15 +1,20 @@
 import math
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
 
+from evaluation.ranking_metrics import NO_ITEM
+from features.interactions import IntArray
+from serving.query import Query
 from tests.training.test_lessons import fixed, questions
 from training import lessons, stages
 from training.datasets import Questions
 from training.lessons import Lessons
-from training.stages import asked, rounds
+from training.stages import Ranker, asked, ranked, rounds
 
 LATE = math.inf
 PARTS = {"long": fixed(6, 5, 4, 3, 2, 1), "short": fixed(1, 2, 3, 4, 5, 6)}
@@ -78,3 +83,40 @@ def test_rounds_are_counted_with_the_last_that_is_not_full(monkeypatch: pytest.M
     monkeypatch.setattr(stages, "QUESTIONS_AT_ONCE", 2)
 
     assert [rounds(questions(*[([0], [0])] * n)) for n in (0, 1, 2, 3)] == [1, 1, 1, 2]
+
+
+@dataclass(frozen=True)
+class Echo:
+    """Answers with the history."""
+
+    def pipeline(self) -> "Echo":
+        """Return itself."""
+        return self
+
+    def rank(self, query: Query) -> "Echo.List":
+        """Return the items of the history, as they are."""
+        return Echo.List(query.history.item)
+
+    @dataclass(frozen=True)
+    class List:
+        """What was answered."""
+
+        items: IntArray
+
+
+def test_rankings_come_in_the_order_of_the_questions_and_nothing_stands_behind_their_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(stages, "RANKED_AT_ONCE", 2)
+    told: list[None] = []
+    with ThreadPoolExecutor(2) as workers:
+        found = ranked(
+            cast(Ranker, Echo()),
+            questions(([4], [0]), ([3, 1], [0]), ([2], [0])),
+            2,
+            workers,
+            lambda: told.append(None),
+        )
+
+    assert found.tolist() == [[4, NO_ITEM], [3, 1], [2, NO_ITEM]]
+    assert len(told) == 2
