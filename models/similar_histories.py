@@ -25,7 +25,7 @@ from models.scorer import Reason, best_first, event_weights, interaction_weights
 class SimilarHistoriesSettings(Settings):
     """Which histories are alike, and what is taken from them."""
 
-    neighbours: PositiveInt = 500
+    neighbours: PositiveInt = 300
     """How many histories are listened to, those most like the one given."""
     histories_of_item: PositiveInt = 1000
     """How many histories are looked at for each item of the one given, those that went on last."""

@@ -28,7 +28,7 @@ EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 RIDGE: Final = 1e-3
 """How strongly weights are drawn towards 0."""
 
-POOL: Final = 600
+POOL: Final = 400
 """So many of the best by the other parts are scored by those that must look at items one by one."""
 
 _NO_ITEMS: Final = np.zeros(0, np.int32)
