@@ -190,7 +190,7 @@ def benchmark_command(
     folder: Annotated[Path, typer.Argument(help="Folder of the data set's Parquet files.")],
     protocol: Annotated[str, typer.Option(help="leave-one-out, split or sessions.")],
     json_file: Annotated[Path, typer.Option("--json", callback=in_a_folder, help="Where to write what came of it.")],
-    budget_minutes: Annotated[float, typer.Option(min=0.1, help="For choosing and fitting.")] = 12.0,
+    budget_minutes: Annotated[float, typer.Option(min=0.1, help="For choosing and fitting.")] = 15.0,
     seed: Seed = 0,
     ids_only: Annotated[bool, typer.Option("--ids-only", help="Know nothing of items but their ids.")] = False,
     workers: Workers = CORES,

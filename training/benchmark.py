@@ -29,6 +29,7 @@ from features.snapshot_job import of_interactions
 from models.blend import Blend, BlendSettings
 from models.distilled import Distilled, DistilledSettings
 from models.merged import Merged, MergedSettings
+from models.scorer import Scorer
 from models.weighted_sum import WeightedSum, WeightedSumSettings
 from training.chooser import BLENDS, PARTS, Choice, Data, best_settings, without_history
 from training.datasets import Protocol, Questions, read
@@ -60,7 +61,7 @@ TEST: Final = "test"
 REFIT: Final = "refit"
 TRIALS: Final = 24
 """For each part, at most."""
-SHARE_FOR_PARTS: Final = 0.3
+SHARE_FOR_PARTS: Final = 0.24
 """Share of the budget that is spent on the settings of parts."""
 QUESTIONS_ALONE: Final = 1_500
 """So many questions of the validation choose the settings of a part."""
@@ -73,16 +74,21 @@ QUESTIONS_TIMED: Final = 500
 QUESTIONS_FOR_SUM: Final = 4_000
 LESSON_ROWS: Final = 3_000_000
 """So many candidates are learned from, at most: it is what the growth of trees leaves time for."""
-SHARE_UNTIL_ASKED: Final = 0.65
+SHARE_UNTIL_ASKED: Final = 0.52
 """Share of the budget after which nothing more is asked, neither for lessons nor of the validation; see also
 ``LEAST_SHARE_TO_ASK``."""
-LEAST_SHARE_TO_ASK: Final = 0.12
+LEAST_SHARE_TO_ASK: Final = 0.1
 """Share of the budget in which it is asked even where fits took so long that no time is left: trees that learned from
 few lists are worse than parts whose settings are."""
-SHARE_UNTIL_LAST_TREES: Final = 0.75
+ROWS_TO_CHOOSE: Final = 1_000_000
+"""So many of them tell which blend is best, where the best is grown again with the validation."""
+SHARE_UNTIL_OTHER_TREES: Final = 0.6
 """Share of the budget after which no other trees are begun."""
-SHARE_UNTIL_DISTILLED: Final = 0.95
-"""Share of the budget after which small blends grow no further."""
+SHARE_UNTIL_LAST_TREES: Final = 0.87
+"""Share of the budget after which the trees that are kept shall have grown: what they could not learn from by then is
+left out, judged by those before."""
+SHARE_UNTIL_DISTILLED: Final = 0.93
+"""Share of the budget after which no other small blend is begun."""
 MEASURES: Final = {
     "recall": ranking_metrics.recall,
     "ndcg": ranking_metrics.ndcg,
@@ -174,27 +180,31 @@ class Benchmark:
         counts, parts = self._counts(settings), parts_in(folders[VALIDATION])
         questions, answered, lessons, more = self._asked(folders, counts, rng)
         for_test = self._begin_test(settings)
-        found: list[tuple[dict[str, float], Blend]] = []
+        few_lessons = lessons.some(ROWS_TO_CHOOSE, rng) if self._plan.learns_from_validation else lessons
+        found: list[tuple[dict[str, float], Blend, float]] = []
         # Trees whose leaves could not be filled learn nothing: the more rows they lack, the later they come.
-        for config in sorted(BLENDS, key=lambda one: max(0, one.leaves * one.least_rows - len(lessons.right))):
-            if found and monotonic() > self._until_s(SHARE_UNTIL_LAST_TREES):
+        for config in sorted(BLENDS, key=lambda one: max(0, one.leaves * one.least_rows - len(few_lessons.right))):
+            if found and monotonic() > self._until_s(SHARE_UNTIL_OTHER_TREES):
                 break
-            with self._task("Grow trees", None):
-                blend = Blend.fit(
-                    parts,
-                    lessons.columns,
-                    lessons.right,
-                    config.model_copy(update={"candidates": counts}),
-                    np.random.default_rng(self._seed),
-                    lessons.list_lengths,
-                )
-                judged = answered.judged(blend.scores_of(answered.columns), self._plan.places)
-            found.append((self._measured(judged, len(answered.list_lengths)), blend))
+            start_s = monotonic()
+            blend = self._grown(parts, few_lessons, config.model_copy(update={"candidates": counts}))
+            row_s = (monotonic() - start_s) / len(few_lessons.right)
+            judged = answered.judged(blend.scores_of(answered.columns), self._plan.places)
+            found.append((self._measured(judged, len(answered.list_lengths)), blend, row_s))
         decisive = self._plan.metrics[-1]
-        metrics, best = max(found, key=lambda one: one[0][decisive])
+        metrics, best, row_s = max(found, key=lambda one: one[0][decisive])
+        last = best
+        if self._plan.learns_from_validation:
+            rows = max(len(few_lessons.right), (self._until_s(SHARE_UNTIL_LAST_TREES) - monotonic()) / row_s)
+            every = [lessons, answered.thinned(rng).telling(), more]
+            last = self._grown(parts, Lessons.together(every).some(rows, rng), best.config)
         shares = _shares(best, questions.sample(QUESTIONS_EXPLAINED, rng), self._plan.repeats)
         few = questions.sample(QUESTIONS_DISTILLED, rng)
         timed = few.sample(QUESTIONS_TIMED, rng)
+        # Small blends are chosen by how long they take, too: nothing else is done beside them.
+        with self._task("Fit for the test", None):
+            for one in for_test.values():
+                one.result()
 
         def ranker(blend: Blend) -> Ranker:
             return self._ranker(VALIDATION, folders[VALIDATION], type(blend), blend.config, blend.model)
@@ -203,11 +213,9 @@ class Benchmark:
             small = distilled(
                 parts,
                 lessons,
-                lambda blend: (
-                    self._metrics(ranker(blend), few)[decisive],
-                    self._answering_ms(ranker(blend), timed)["median"],
-                ),
-                self._metrics(ranker(best), few)[decisive],
+                lambda blend: self._metrics(ranker(blend), few)[decisive],
+                lambda blend: self._answering_ms(ranker(blend), timed)["median"],
+                best,
                 shares,
                 rng,
                 self._until_s(SHARE_UNTIL_DISTILLED),
@@ -227,16 +235,8 @@ class Benchmark:
                 "answering_ms": small.answering_ms,
             },
         }
-        if self._plan.learns_from_validation:
-            lessons = Lessons.together([lessons, answered.thinned(rng).telling(), more])
-            with self._task("Grow trees", None):
-                rng = np.random.default_rng(self._seed)
-                best = Blend.fit(parts, lessons.columns, lessons.right, best.config, rng, lessons.list_lengths)
-        with self._task("Fit for the test", None):
-            for one in for_test.values():
-                one.result()
         ready = {name: self._folder / name for name in for_test}
-        return Chosen(settings, best.config, best.model, small.blend.config, small.blend.model, ready), how
+        return Chosen(settings, last.config, last.model, small.blend.config, small.blend.model, ready), how
 
     def test(self, chosen: Chosen) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
         """Return the metrics of the test, and those of its variants by name."""
@@ -257,6 +257,11 @@ class Benchmark:
             refitted, _ = self._rankers(chosen, REFIT)
             variants["refitted with the validation items"] = self._metrics(refitted, questions)
         return metrics, variants
+
+    def _grown(self, parts: Mapping[str, Scorer], lessons: Lessons, config: BlendSettings) -> Blend:
+        with self._task("Grow trees", None):
+            rng = np.random.default_rng(self._seed)
+            return Blend.fit(parts, lessons.columns, lessons.right, config, rng, lessons.list_lengths)
 
     def _rankers(self, chosen: Chosen, stage: str) -> tuple[Ranker, Ranker]:
         """Return the large and the small blend of what is ``chosen``, of the parts that were fitted for ``stage``."""

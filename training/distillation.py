@@ -75,7 +75,7 @@ class Distillation:
 
     Attributes:
         blend: The small blend.
-        value: What it reached.
+        value: What it reached; 0 while it was not looked at, because it answers too late.
         kept: That, as a share of what the large one reached.
         answering_ms: How long an answer took.
     """
@@ -89,13 +89,14 @@ class Distillation:
 def distilled(
     parts: Mapping[str, Scorer],
     lessons: Lessons,
-    answered: Callable[[Blend], tuple[float, float]],
-    full: float,
+    value_of: Callable[[Blend], float],
+    answering_ms: Callable[[Blend], float],
+    full: Blend,
     shares: Mapping[str, float],
     rng: Generator,
     until_s: float = math.inf,
 ) -> Distillation:
-    """Return the smallest blend that keeps ``KEEPS`` of the value ``full``, or else the best within ``MOST_MS``.
+    """Return the smallest blend that keeps ``KEEPS`` of the value of ``full``, or else the best within ``MOST_MS``.
 
     To the parts ``AT_HAND`` others are added one by one, each time the one of ``MOST_COMPARED`` with which a small
     blend answers best in time, as long as that is better than without; then all ``SIZES`` are tried, with and without
@@ -104,8 +105,9 @@ def distilled(
     Args:
         parts: Of the large blend, fitted on what is known when the questions are asked.
         lessons: What the large blend learned from.
-        answered: Returns how well a blend answers the questions, higher is better, and how many milliseconds it takes.
-        full: What the large blend reaches.
+        value_of: Returns how well a blend answers the questions; higher is better.
+        answering_ms: Returns how many milliseconds it takes to answer one.
+        full: The large blend.
         shares: How much each part tells in the large blend.
         rng: Draws the seeds of trees.
         until_s: Once ``monotonic()`` is beyond it, and some parts were tried alone, nothing else is.
@@ -118,14 +120,19 @@ def distilled(
         at_hand, left = [], at_hand
     chosen: list[str] = []
     best: Distillation | None = None
+    whole = value_of(full)
+
+    def judged(blend: Distilled, took_ms: float) -> Distillation:
+        value = value_of(blend)
+        return Distillation(blend, value, value / whole if whole else 1.0, took_ms)
 
     def tried(some: Sequence[str], size: tuple[int, DistilledSettings], rows: int) -> Distillation:
         candidates, config = size
         more = {name: 0 if name in LOOKING_AT_ALL else MORE_CANDIDATES for name in some}
         counts = dict.fromkeys(at_hand, 0) | more | {some[0]: candidates}
         blend = refitted(parts, lessons, config.model_copy(update={"candidates": counts}), rng, rows)
-        value, took_ms = answered(blend)
-        return Distillation(blend, value, value / full if full else 1.0, took_ms)
+        took_ms = answering_ms(blend)
+        return judged(blend, took_ms) if took_ms <= MOST_MS else Distillation(blend, 0.0, 0.0, took_ms)
 
     compared_s = monotonic() + SHARE_TO_COMPARE * (until_s - monotonic())
     while left and len(chosen) < MOST_TABLES and (best is None or (best.kept < KEEPS and monotonic() < compared_s)):
@@ -142,7 +149,7 @@ def distilled(
         if monotonic() > until_s or (best.kept >= KEEPS and best.answering_ms <= MOST_MS):
             break
         best = max(best, tried(some, size, ROWS), key=_worth)
-    return best
+    return best if best.answering_ms <= MOST_MS else judged(best.blend, best.answering_ms)
 
 
 def _worth(one: Distillation) -> tuple[bool, float]:

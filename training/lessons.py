@@ -73,6 +73,18 @@ class Lessons:
         columns, right = (self.columns, self.right) if rows.all() else (self.columns[rows], self.right[rows])
         return Lessons(columns, right, self.list_lengths[kept], self.relevant[kept])
 
+    def some(self, rows: float, rng: Generator) -> Lessons:
+        """Return all lists, or as many, drawn by ``rng``, as have ``rows`` together, and one at the least."""
+        if len(self.right) <= rows:
+            return self
+        order = rng.permutation(len(self.list_lengths))
+        fits = np.cumsum(self.list_lengths[order]) <= rows
+        fits[0] = True
+        kept = np.zeros(len(order), np.bool_)
+        kept[order[fits]] = True
+        of_kept = np.repeat(kept, self.list_lengths)
+        return Lessons(self.columns[of_kept], self.right[of_kept], self.list_lengths[kept], self.relevant[kept])
+
     def thinned(self, rng: Generator) -> Lessons:
         """Return all lists with what was to be found and ``WRONG_SHARE`` of the rest, drawn by ``rng``."""
         kept = _to_learn_from(self.right, rng)

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -22,6 +23,13 @@ from training.lessons import Lessons, lessons_of
 from training.protocols import bought_within
 
 USERS, ITEMS = 60, 12
+LARGE = cast(Blend, object())
+"""A large blend of which no more is asked than what it reaches."""
+
+
+def in_time(blend: Blend) -> float:
+    """Return 0.1 ms."""
+    return 0.1
 
 
 @pytest.fixture(scope="module")
@@ -53,16 +61,19 @@ def bundle(snapshot: Snapshot) -> Bundle:
     told = lessons.telling()
     blend = Blend.fit(parts, told.columns, told.right, config, rng, told.list_lengths)
 
-    def answered(blend: Blend) -> tuple[float, float]:
+    def found_by(blend: Blend) -> float:
         found = []
         for number in range(len(questions)):
             history, now = questions.histories.of(number), questions.asked_at(number)
             items = blend.candidates(history, ITEMS, now)
             items = items[~np.isin(items, history.item)][:3]
             found.append(np.isin(items, questions.relevant[number].indices).any())
-        return float(np.mean(found)), 0.1 * sum(name not in AT_HAND for name in blend.parts)
+        return float(np.mean(found))
 
-    small = distilled(parts, told, answered, answered(blend)[0], dict.fromkeys(parts, 0.0), rng)
+    def took_ms(blend: Blend) -> float:
+        return 0.1 * sum(name not in AT_HAND for name in blend.parts)
+
+    small = distilled(parts, told, found_by, took_ms, blend, dict.fromkeys(parts, 0.0), rng)
     assert small.kept >= KEEPS
     return Bundle.of(snapshot, [*parts.values(), small.blend, blend], Blend.name, worlds.NOW, "")
 
@@ -101,11 +112,18 @@ def two_parts(snapshot: Snapshot) -> tuple[dict[str, Scorer], Lessons]:
 def test_what_looks_at_all_items_only_follows_a_table_and_what_tells_most_is_looked_at_first(
     two_parts: tuple[dict[str, Scorer], Lessons], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def answered(blend: Blend) -> tuple[float, float]:
-        """More parts do better, the table first, and all are in time."""
-        return float(len(blend.parts)) * (Successors.name in blend.parts), 0.1
+    def value_of(blend: Blend) -> float:
+        """Return more for more parts, and something for the table alone."""
+        return 10.0 if blend is LARGE else float(len(blend.parts)) * (Successors.name in blend.parts)
 
-    given = (*two_parts, answered, 10.0, {Successors.name: 0.1, Embeddings.name: 0.9}, np.random.default_rng(0))
+    given = (
+        *two_parts,
+        value_of,
+        in_time,
+        LARGE,
+        {Successors.name: 0.1, Embeddings.name: 0.9},
+        np.random.default_rng(0),
+    )
     small = distilled(*given)
     out_of_time = distilled(*given, until_s=0.0)
     monkeypatch.setattr(distillation, "MOST_COMPARED", 1)
@@ -119,16 +137,44 @@ def test_what_looks_at_all_items_only_follows_a_table_and_what_tells_most_is_loo
 def test_more_candidates_may_be_worth_more_than_the_part_that_was_added_last(
     two_parts: tuple[dict[str, Scorer], Lessons],
 ) -> None:
-    def answered(blend: Blend) -> tuple[float, float]:
-        """Two parts do better than one, 90 candidates better than two parts, and both together are late."""
-        several, more = len(blend.parts) > 1, blend.config.candidates.get(Successors.name) == 90
-        return 1.0 + several + 2 * more, 0.5 if several and more else 0.4
+    def is_large(blend: Blend) -> tuple[bool, bool]:
+        return len(blend.parts) > 1, blend.config.candidates.get(Successors.name) == 90
+
+    def value_of(blend: Blend) -> float:
+        """Return more for two parts than for one, and for 90 candidates more than for two parts."""
+        several, more = (False, False) if blend is LARGE else is_large(blend)
+        return 10.0 if blend is LARGE else 1.0 + several + 2 * more
+
+    def answering_ms(blend: Blend) -> float:
+        """Return that both together are late."""
+        return 0.5 if all(is_large(blend)) else 0.4
 
     shares = dict.fromkeys(two_parts[0], 0.5)
-    small = distilled(*two_parts, answered, 10.0, shares, np.random.default_rng(0))
+    small = distilled(*two_parts, value_of, answering_ms, LARGE, shares, np.random.default_rng(0))
 
     assert small.blend.config.candidates == {Successors.name: 90}
     assert small.value == 3.0
+
+
+def test_of_what_answers_too_late_the_quickest_is_taken_and_only_that_is_looked_at(
+    two_parts: tuple[dict[str, Scorer], Lessons],
+) -> None:
+    looked_at: list[Blend] = []
+
+    def value_of(blend: Blend) -> float:
+        looked_at.append(blend)
+        return 10.0 if blend is LARGE else 4.0
+
+    def answering_ms(blend: Blend) -> float:
+        """Return less for the table."""
+        return 2.0 if Successors.name in blend.parts else 3.0
+
+    shares = dict.fromkeys(two_parts[0], 0.5)
+    small = distilled(*two_parts, value_of, answering_ms, LARGE, shares, np.random.default_rng(0))
+
+    assert looked_at == [LARGE, small.blend]
+    assert list(small.blend.config.candidates) == [Successors.name]
+    assert (small.value, small.kept, small.answering_ms) == (4.0, 0.4, 2.0)
 
 
 @pytest.mark.parametrize("recipe", ["for_you", "quick"])

@@ -110,6 +110,21 @@ def test_of_lists_to_learn_from_all_is_kept_that_was_to_be_found_and_a_third_of_
     assert (found.list_lengths[-1], len(found.relevant)) == (0, 1_001)
 
 
+@pytest.mark.parametrize(("rows", "most", "least"), [(5, 5, 3), (4, 4, 2), (0, 3, 1), (6, 6, 6)])
+def test_some_lessons_are_whole_lists_of_so_many_rows_at_most_and_one_list_at_the_least(
+    rows: int, most: int, least: int
+) -> None:
+    lengths = np.array([2, 3, 1])
+    lessons = Lessons(columns(*np.repeat([20.0, 30, 10], lengths)), np.ones(6, np.bool_), lengths, np.array([2, 3, 1]))
+
+    for seed in range(20):
+        some = lessons.some(rows, np.random.default_rng(seed))
+
+        assert least <= len(some.right) <= most
+        assert len(some.columns) == len(some.right) == some.list_lengths.sum()
+        assert some.columns.ravel().tolist() == np.repeat(10.0 * some.relevant, some.list_lengths).tolist()
+
+
 def test_an_order_is_judged_by_the_places_of_the_right_ones_and_by_what_no_candidate_was() -> None:
     # The first list has its right one on place 2; the second has one of two on place 1, the other is no candidate.
     asked = Lessons(
