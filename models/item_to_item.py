@@ -98,7 +98,7 @@ class ItemToItem(Scorer):
         strength = self._all(history, now)
         lately = strength
         if len(history) > self.config.latest:
-            lately = self._spread(history[len(history) - self.config.latest :], now)
+            lately = self._strength(history[len(history) - self.config.latest :], now)
         best = max(strength.max(initial=0), np.finfo(np.float32).tiny)
         return np.column_stack([strength[items], lately[items], strength[items] / best])
 
@@ -123,9 +123,9 @@ class ItemToItem(Scorer):
         return Reason("together", text, tuple(int(one) for one in because))
 
     def _all(self, history: History, now: datetime) -> Scores:
-        return of_latest(self, history, now, lambda: self._spread(history, now))
+        return of_latest(self, history, now, lambda: self._strength(history, now))
 
-    def _spread(self, history: History, now: datetime) -> Scores:
+    def _strength(self, history: History, now: datetime) -> Scores:
         mine, weight = self.anchors(history, now)
         return _spread(mine, weight, self.indptr, self.indices, self.strength)
 

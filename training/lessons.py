@@ -67,23 +67,21 @@ class Lessons:
         starts = np.concatenate([[0], np.cumsum(self.list_lengths)])
         found = np.concatenate([[0], np.cumsum(self.right)])[starts]
         found = np.diff(found)
-        kept = (found > 0) & (found < self.list_lengths)
+        return self._those((found > 0) & (found < self.list_lengths))
+
+    def some(self, rows: float, rng: Generator) -> Lessons:
+        """Return all lists, or as many, drawn by ``rng``, as have ``rows`` together, and one at the least."""
+        order = rng.permutation(len(self.list_lengths))
+        kept = np.zeros(len(order), np.bool_)
+        kept[order] = np.cumsum(self.list_lengths[order]) <= rows
+        kept[order[:1]] = True
+        return self._those(kept)
+
+    def _those(self, kept: NDArray[np.bool_]) -> Lessons:
         rows = np.repeat(kept, self.list_lengths)
         # Nearly always all rows are kept, and to copy gigabytes would be for nothing.
         columns, right = (self.columns, self.right) if rows.all() else (self.columns[rows], self.right[rows])
         return Lessons(columns, right, self.list_lengths[kept], self.relevant[kept])
-
-    def some(self, rows: float, rng: Generator) -> Lessons:
-        """Return all lists, or as many, drawn by ``rng``, as have ``rows`` together, and one at the least."""
-        if len(self.right) <= rows:
-            return self
-        order = rng.permutation(len(self.list_lengths))
-        fits = np.cumsum(self.list_lengths[order]) <= rows
-        fits[0] = True
-        kept = np.zeros(len(order), np.bool_)
-        kept[order[fits]] = True
-        of_kept = np.repeat(kept, self.list_lengths)
-        return Lessons(self.columns[of_kept], self.right[of_kept], self.list_lengths[kept], self.relevant[kept])
 
     def thinned(self, rng: Generator) -> Lessons:
         """Return all lists with what was to be found and ``WRONG_SHARE`` of the rest, drawn by ``rng``."""
