@@ -18,7 +18,7 @@ from features.errors import InvalidInput
 from features.interactions import History, IntArray
 from features.settings import Settings
 from models.scorer import Arrays, Features, Reason, Scorer, Scores, best_first
-from models.trees import Trees
+from models.trees import MOST_LEAVES, Trees
 
 if TYPE_CHECKING:
     import lightgbm
@@ -44,7 +44,7 @@ class BlendSettings(Settings):
     """What the trees are grown for: the odds of each item alone, or the order of the candidates of one list."""
     trees: PositiveInt = 200
     """How many trees are added up."""
-    leaves: int = Field(default=15, ge=2)
+    leaves: int = Field(default=15, ge=2, le=MOST_LEAVES)
     """How many leaves a tree has, at most."""
     learning_rate: PositiveFloat = 0.07
     """How much of what a tree finds is taken over."""
