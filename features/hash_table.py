@@ -23,10 +23,13 @@ def empty_slots(n):  # type: ignore[no-untyped-def]
 
 @njit((INTS, INTS, INT), cache=True, inline="always")
 def slot_of(slots, numbers, number):  # type: ignore[no-untyped-def]
-    """Return the slot that holds the row of ``number``, or the empty one where it belongs."""
-    mask = len(slots) - 1
+    """Return the slot that holds the row of ``number``, or the empty one where it belongs.
+
+    Slots have no sign: a place that has one might count from the end, and is looked at each time.
+    """
+    mask, one = np.uintp(len(slots) - 1), np.uintp(1)
     # not the lowest bits of the product: multiples of 16, as first sizes of an article may be, would share a few slots
-    at = (np.int64(number) * 2654435761 >> 8) & mask
-    while slots[at] != 0 and numbers[slots[at] - 1] != number:
-        at = (at + 1) & mask
+    at = (np.uintp(number) * np.uintp(2654435761) >> np.uintp(8)) & mask
+    while slots[at] != 0 and numbers[np.uintp(slots[at] - 1)] != number:
+        at = (at + one) & mask
     return at

@@ -19,6 +19,9 @@ from models.scorer import Features, Scorer, Scores, of_latest
 PLACES: Final = 200
 """Places counted from the best; all items beyond them share this one."""
 
+BINS: Final = 4096
+"""So many counts tell how high the best scores are; more would not stay next to the processor."""
+
 Found = tuple[IntArray, IntArray, Scores, Features, NDArray[np.int64]]
 """What is found for a history: a hash table of rows; of each row the item, its score above 0, and what else is known of
 it, one column for each name between the first and the last two of ``feature_names``; and the ``PLACES`` best rows."""
@@ -58,13 +61,42 @@ class Lookup(Scorer):
         return of_latest(self, history, now, lambda: self.find(history, now))
 
 
+@njit((FLOATS, LONG), cache=True)
+def _rows_above(scores, n):  # type: ignore[no-untyped-def]
+    """Return the rows of the ``n`` highest of more ``scores`` than that, 0 or more, and of those next to the last.
+
+    Of numbers from 0 on the bits ascend as they do: how many have the same first bits is counted, and nothing waits
+    for a comparison.
+    """
+    bits = scores.view(np.uint32)
+    least, most = bits.min(), bits.max()
+    shift = np.uint32(0)
+    while (most - least) >> shift >= BINS:
+        shift += np.uint32(1)
+    counts = np.zeros(BINS, np.int64)
+    for row in range(len(bits)):
+        counts[np.uintp((bits[row] - least) >> shift)] += 1
+    bin_, length = BINS - 1, counts[BINS - 1]
+    while length < n:
+        bin_ -= 1
+        length += counts[bin_]
+    rows, found = np.empty(length, np.int64), 0
+    for row in range(len(bits)):
+        if np.int64((bits[row] - least) >> shift) >= bin_:
+            rows[found] = row
+            found += 1
+    return rows
+
+
 @njit((INTS, FLOATS, LONG), cache=True)
 def best_rows(items, scores, n):  # type: ignore[no-untyped-def]
-    """Return the rows of the ``n`` highest ``scores``, the highest first, equal ones in order of the items."""
-    floor = np.partition(scores, len(scores) - n)[len(scores) - n] if len(scores) > n else np.float32(0)
-    rows = np.flatnonzero(scores >= floor)
-    rows = rows[np.argsort(items[rows])]
-    return rows[np.argsort(-scores[rows], kind="mergesort")][:n]
+    """Return the rows of the ``n`` highest ``scores``, 0 or more: the highest first, equal ones in order of items."""
+    rows = _rows_above(scores, n) if len(scores) > n else np.arange(len(scores))
+    bits = scores.view(np.uint32)
+    order = np.empty(len(rows), np.int64)
+    for k in range(len(rows)):
+        order[k] = (-np.int64(bits[rows[k]]) << 32) + items[rows[k]]
+    return rows[np.argsort(order)[:n]]
 
 
 @njit((INTS, INTS, INTS, FLOATS), cache=True)

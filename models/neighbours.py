@@ -203,7 +203,7 @@ def _pull(mine, weight, indptr, indices, strength, places):  # type: ignore[no-u
                     ties[n, 0], ties[n, 1], ties[n, 2] = 0, 0, 0
                     n += 1
                     slots[slot] = n
-                row = slots[slot] - 1
+                row = np.uintp(slots[slot] - 1)
                 scores[row] += more
                 if k < 2:
                     ties[row, k] = strength[at]

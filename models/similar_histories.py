@@ -207,7 +207,7 @@ def _told(  # type: ignore[no-untyped-def]
                 who[count], common[count], likeness[count] = having[at], having_place[at], 0
                 count += 1
                 slots[slot] = count
-            likeness[slots[slot] - 1] += mine_weight[k] * weight[having[at]]
+            likeness[np.uintp(slots[slot] - 1)] += mine_weight[k] * weight[having[at]]
     floor = np.partition(likeness[:count], count - n)[count - n] if count > n else np.float32(0)
 
     longest = 0
@@ -234,7 +234,7 @@ def _told(  # type: ignore[no-untyped-def]
                 told[n_told], score[n_told], known[n_told, 0], known[n_told, 1] = item, 0, 0, 0
                 n_told += 1
                 slots[slot] = n_told
-            row = slots[slot] - 1
+            row = np.uintp(slots[slot] - 1)
             score[row] += more
             known[row, 0] = max(known[row, 0], likeness[one])
             known[row, 1] += 1

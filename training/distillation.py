@@ -35,7 +35,7 @@ LOOKING_AT_ALL: Final = (ALS.name, Embeddings.name, Spectral.name)
 MOST_TABLES: Final = 4
 MOST_COMPARED: Final = 5
 """Of so many parts, at most, the best is added; they are those that tell most in the large blend."""
-MORE_CANDIDATES: Final = 20
+MORE_CANDIDATES: Final = 30
 """So many each of the others proposes."""
 ROWS: Final = 600_000
 """Rows of lessons that a small blend learns from, at most."""
@@ -50,7 +50,7 @@ SIZES: Final = tuple(
             objective="lambdarank",
             candidates={},
             trees=trees,
-            leaves=12,
+            leaves=16,
             learning_rate=rate,
             least_rows=100,
             recent_interactions=recent,
@@ -58,11 +58,12 @@ SIZES: Final = tuple(
         ),
     )
     for candidates, trees, rate, recent in (
-        (60, 60, 0.1, 200),
-        (60, 100, 0.07, 200),
-        (90, 60, 0.1, 200),
-        (90, 100, 0.07, 200),
-        (60, 60, 0.1, 50),
+        (120, 100, 0.1, 200),
+        (120, 150, 0.07, 200),
+        (180, 150, 0.07, 200),
+        (80, 150, 0.07, 200),
+        (60, 150, 0.07, 200),
+        (60, 150, 0.07, 50),
     )
 )
 """How many candidates the first part proposes, and how large the trees are and how much of a history is looked at; the

@@ -82,7 +82,7 @@ def test_the_part_that_tells_most_is_all_that_a_small_blend_needs_beside_those_a
     small = bundle.scorers[Distilled.name]
     assert isinstance(small, Distilled)
     assert set(small.parts) == {Popularity.name, Successors.name}
-    assert len(small.trees) <= 60
+    assert len(small.trees) == 100
 
 
 def test_columns_of_some_parts_are_those_that_they_have_by_themselves(bundle: Bundle) -> None:
@@ -129,19 +129,19 @@ def test_what_looks_at_all_items_only_follows_a_table_and_what_tells_most_is_loo
     monkeypatch.setattr(distillation, "MOST_COMPARED", 1)
     by_shares = distilled(*given)
 
-    assert small.blend.config.candidates == {Successors.name: 60, Embeddings.name: 0}
-    assert out_of_time.blend.config.candidates == {Successors.name: 60}
-    assert by_shares.blend.config.candidates == {Embeddings.name: 60, Successors.name: 20}
+    assert small.blend.config.candidates == {Successors.name: 120, Embeddings.name: 0}
+    assert out_of_time.blend.config.candidates == {Successors.name: 120}
+    assert by_shares.blend.config.candidates == {Embeddings.name: 120, Successors.name: 30}
 
 
 def test_more_candidates_may_be_worth_more_than_the_part_that_was_added_last(
     two_parts: tuple[dict[str, Scorer], Lessons],
 ) -> None:
     def is_large(blend: Blend) -> tuple[bool, bool]:
-        return len(blend.parts) > 1, blend.config.candidates.get(Successors.name) == 90
+        return len(blend.parts) > 1, blend.config.candidates.get(Successors.name) == 180
 
     def value_of(blend: Blend) -> float:
-        """Return more for two parts than for one, and for 90 candidates more than for two parts."""
+        """Return more for two parts than for one, and for 180 candidates more than for two parts."""
         several, more = (False, False) if blend is LARGE else is_large(blend)
         return 10.0 if blend is LARGE else 1.0 + several + 2 * more
 
@@ -152,7 +152,7 @@ def test_more_candidates_may_be_worth_more_than_the_part_that_was_added_last(
     shares = dict.fromkeys(two_parts[0], 0.5)
     small = distilled(*two_parts, value_of, answering_ms, LARGE, shares, np.random.default_rng(0))
 
-    assert small.blend.config.candidates == {Successors.name: 90}
+    assert small.blend.config.candidates == {Successors.name: 180}
     assert small.value == 3.0
 
 
