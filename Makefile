@@ -15,7 +15,7 @@ test: $(VENV)/test  ## Lint, types, tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 mlflow: $(VENV)/demo  ## The tracking UI
 	$(BIN)/python -m training ui
