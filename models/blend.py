@@ -238,12 +238,13 @@ class Blend(Scorer):
 
 def proposed(parts: Mapping[str, Scorer], counts: Mapping[str, int], history: History, now: datetime) -> IntArray:
     """Return what ``parts`` propose, at most as many as ``counts`` says of each; ascending, none twice."""
-    return np.unique(np.concatenate([parts[name].candidates(history, n, now) for name, n in counts.items() if n]))
+    found = [parts[name].candidates(history, n, now) for name, n in counts.items() if n]
+    return np.unique(np.concatenate(found)) if len(found) > 1 else np.sort(found[0])
 
 
 def columns_of(parts: Mapping[str, Scorer], history: History, items: IntArray, now: datetime) -> Features:
     """Return the features of all ``parts``, side by side; shape (len(items), len(column_names(parts)))."""
-    return np.hstack([parts[name].features(history, items, now) for name in sorted(parts)])
+    return np.concatenate([parts[name].features(history, items, now) for name in sorted(parts)], axis=1)
 
 
 def _names_in_text(parts: Mapping[str, Scorer]) -> list[str]:

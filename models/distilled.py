@@ -45,6 +45,6 @@ class Distilled(Blend):
         return cls(config, {name: parts[name] for name in config.candidates}, arrays["model"])
 
     def _recent(self, history: History) -> History:
+        start = len(history) - self.config.recent_interactions
         # The very same for candidates and columns, for parts remember what they found for it.
-        start = max(0, len(history) - self.config.recent_interactions)
-        return of_latest(self, history, None, lambda: history[start:])
+        return of_latest(self, history, None, lambda: history[start:]) if start > 0 else history

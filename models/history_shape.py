@@ -7,9 +7,11 @@ from datetime import datetime
 from typing import ClassVar, Self
 
 import numpy as np
+from numba import njit
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from features.compiled import FLOATS, INTS, LONG, LONGS
 from features.interactions import DAY_S, History, IntArray
 from features.settings import Settings
 from features.snapshot import Snapshot
@@ -58,19 +60,14 @@ class HistoryShape(Scorer):
         the last, how many are of the session of the last, and how often anybody chose the last item and, in the mean,
         each of the history's.
         """
-        n, times = len(history), history.timestamp_s
-        row = np.full(len(self.feature_names), np.nan, np.float32)
-        row[0] = n
-        if n:
-            of_last = history.session == history.session[-1]
-            popularity = self.interactions[history.item]
-            row[1] = (times[-1] - times[0]) / DAY_S
-            row[3] = np.count_nonzero(of_last) if history.session[-1] >= 0 else 1
-            row[4] = popularity[-1]
-            row[5] = popularity.mean()
-        if n > 1:
-            row[2] = (times[-1] - times[-2]) / DAY_S
-        return np.broadcast_to(row, (len(items), len(row)))
+        columns: Features = _shape(
+            np.ascontiguousarray(history.item),
+            np.ascontiguousarray(history.timestamp_s),
+            np.ascontiguousarray(history.session),
+            self.interactions,
+            len(items),
+        )
+        return columns
 
     def candidates(self, history: History, n: int, now: datetime) -> IntArray:
         """Return nothing."""
@@ -79,3 +76,23 @@ class HistoryShape(Scorer):
     def reason(self, history: History, item: int, now: datetime) -> Reason | None:
         """Return nothing."""
         return None
+
+
+@njit((INTS, LONGS, INTS, FLOATS, LONG), cache=True)
+def _shape(item, timestamp_s, session, interactions, rows):  # type: ignore[no-untyped-def]
+    n, found = len(item), np.full(6, np.nan, np.float32)
+    found[0] = n
+    if n:
+        of_last, popularity = 0, 0.0
+        for row in range(n):
+            of_last += session[row] == session[n - 1]
+            popularity += interactions[item[row]]
+        found[1] = (timestamp_s[n - 1] - timestamp_s[0]) / DAY_S
+        found[3] = of_last if session[n - 1] >= 0 else 1
+        found[4] = interactions[item[n - 1]]
+        found[5] = popularity / n
+    if n > 1:
+        found[2] = (timestamp_s[n - 1] - timestamp_s[n - 2]) / DAY_S
+    columns = np.empty((rows, 6), np.float32)
+    columns[:] = found
+    return columns

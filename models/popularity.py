@@ -110,7 +110,7 @@ class Popularity(Scorer):
 
     def features(self, history: History, items: IntArray, now: datetime) -> Features:
         """Return the columns ``feature_names``."""
-        return self.columns[items]
+        return self.columns.take(items, axis=0)
 
     def candidates(self, history: History, n: int, now: datetime) -> IntArray:
         """Return the ``n`` most popular items."""

@@ -84,9 +84,8 @@ class WeightedSum(Scorer):
     def features(self, history: History, items: IntArray, now: datetime) -> Features:
         """Return the score, its share of the best score of any item, and how many items score higher."""
         total, _, _, ranked = self._total(history, now)
-        scores, best = total[items], total[ranked[:PLACES]][::-1]
-        place = np.where(scores > 0, len(best) - np.searchsorted(best, scores, side="right"), PLACES)
-        return np.column_stack([scores, scores / (best[-1] if len(best) else 1), place]).astype(np.float32)
+        columns: Features = _columns(items, total, ranked, PLACES)
+        return columns
 
     def candidates(self, history: History, n: int, now: datetime) -> IntArray:
         """Return the ``n`` items of the largest sums."""
@@ -224,6 +223,22 @@ def _best(total, changed, order, n, outside):  # type: ignore[no-untyped-def]
             length += 1
     pool = pool[:length]
     return pool[best_rows(pool, total[pool], n)]
+
+
+@njit((INTS, FLOATS, INTS, LONG), cache=True)
+def _columns(asked, total, ranked, places):  # type: ignore[no-untyped-def]
+    """Return the columns of ``features`` for the items ``asked``."""
+    columns = np.zeros((len(asked), 3), np.float32)
+    highest_first = -total[ranked[:places]]
+    for k in range(len(asked)):
+        score = total[asked[k]]
+        if score > 0:
+            columns[k, 0] = score
+            columns[k, 1] = score / total[ranked[0]]
+            columns[k, 2] = np.searchsorted(highest_first, -score, side="left")
+        else:
+            columns[k, 2] = places
+    return columns
 
 
 @njit((INTS, INTS, LONG), cache=True)
