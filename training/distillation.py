@@ -41,6 +41,8 @@ ROWS: Final = 600_000
 """Rows of lessons that a small blend learns from, at most."""
 ROWS_TO_COMPARE: Final = 200_000
 """Rows that it learns from where only its parts are compared with others."""
+ROWS_TO_TIME: Final = 20_000
+"""Rows that it learns from where only how long an answer takes is looked at: its trees are as large then."""
 SHARE_TO_COMPARE: Final = 0.7
 """Share of the time in which parts are compared; in the rest, sizes are."""
 SIZES: Final = tuple(
@@ -101,7 +103,8 @@ def distilled(
 
     To the parts ``AT_HAND`` others are added one by one, each time the one of ``MOST_COMPARED`` with which a small
     blend answers best in time, as long as that is better than without; then all ``SIZES`` are tried, with and without
-    the last of these. Where none answers in time, it is the quickest.
+    the last of these. What answers too late learns from no more than ``ROWS_TO_TIME`` and is not judged. Where none
+    answers in time, it is the quickest.
 
     Args:
         parts: Of the large blend, fitted on what is known when the questions are asked.
@@ -131,9 +134,13 @@ def distilled(
         candidates, config = size
         more = {name: 0 if name in LOOKING_AT_ALL else MORE_CANDIDATES for name in some}
         counts = dict.fromkeys(at_hand, 0) | more | {some[0]: candidates}
-        blend = refitted(parts, lessons, config.model_copy(update={"candidates": counts}), rng, rows)
-        took_ms = answering_ms(blend)
-        return judged(blend, took_ms) if took_ms <= MOST_MS else Distillation(blend, 0.0, 0.0, took_ms)
+        settings = config.model_copy(update={"candidates": counts})
+        for learned_from in (ROWS_TO_TIME, rows):
+            blend = refitted(parts, lessons, settings, rng, learned_from)
+            took_ms = answering_ms(blend)
+            if took_ms > MOST_MS:
+                return Distillation(blend, 0.0, 0.0, took_ms)
+        return judged(blend, took_ms)
 
     compared_s = monotonic() + SHARE_TO_COMPARE * (until_s - monotonic())
     while left and len(chosen) < MOST_TABLES and (best is None or (best.kept < KEEPS and monotonic() < compared_s)):
@@ -150,7 +157,9 @@ def distilled(
         if monotonic() > until_s or (best.kept >= KEEPS and best.answering_ms <= MOST_MS):
             break
         best = max(best, tried(some, size, ROWS), key=_worth)
-    return best if best.answering_ms <= MOST_MS else judged(best.blend, best.answering_ms)
+    if best.answering_ms <= MOST_MS:
+        return best
+    return judged(refitted(parts, lessons, best.blend.config, rng), best.answering_ms)
 
 
 def _worth(one: Distillation) -> tuple[bool, float]:

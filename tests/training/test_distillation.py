@@ -1,5 +1,5 @@
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ from serving.query import Query
 from serving.recipes import BUILT_IN, Recipes
 from tests import worlds
 from training import distillation
-from training.distillation import AT_HAND, KEEPS, columns_of_parts, distilled
+from training.distillation import AT_HAND, KEEPS, ROWS, ROWS_TO_TIME, columns_of_parts, distilled, refitted
 from training.lessons import Lessons, lessons_of
 from training.protocols import bought_within
 
@@ -156,10 +156,15 @@ def test_more_candidates_may_be_worth_more_than_the_part_that_was_added_last(
     assert small.value == 3.0
 
 
-def test_of_what_answers_too_late_the_quickest_is_taken_and_only_that_is_looked_at(
-    two_parts: tuple[dict[str, Scorer], Lessons],
+def test_of_what_answers_too_late_the_quickest_is_taken_and_only_that_learns_from_more_and_is_looked_at(
+    two_parts: tuple[dict[str, Scorer], Lessons], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked_at: list[Blend] = []
+    learned_from: list[int] = []
+
+    def noted(*given: Any) -> Distilled:
+        learned_from.append(given[4] if len(given) > 4 else ROWS)
+        return refitted(*given)
 
     def value_of(blend: Blend) -> float:
         looked_at.append(blend)
@@ -169,10 +174,13 @@ def test_of_what_answers_too_late_the_quickest_is_taken_and_only_that_is_looked_
         """Return less for the table."""
         return 2.0 if Successors.name in blend.parts else 3.0
 
+    monkeypatch.setattr(distillation, "refitted", noted)
     shares = dict.fromkeys(two_parts[0], 0.5)
     small = distilled(*two_parts, value_of, answering_ms, LARGE, shares, np.random.default_rng(0))
 
     assert looked_at == [LARGE, small.blend]
+    assert set(learned_from[:-1]) == {ROWS_TO_TIME}
+    assert learned_from[-1] == ROWS
     assert list(small.blend.config.candidates) == [Successors.name]
     assert (small.value, small.kept, small.answering_ms) == (4.0, 0.4, 2.0)
 
