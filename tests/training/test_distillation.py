@@ -129,9 +129,9 @@ def test_what_looks_at_all_items_only_follows_a_table_and_what_tells_most_is_loo
     monkeypatch.setattr(distillation, "MOST_COMPARED", 1)
     by_shares = distilled(*given)
 
-    assert small.blend.config.candidates == {Successors.name: 120, Embeddings.name: 0}
-    assert out_of_time.blend.config.candidates == {Successors.name: 120}
-    assert by_shares.blend.config.candidates == {Embeddings.name: 120, Successors.name: 30}
+    assert small.blend.config.candidates == {Successors.name: 60, Embeddings.name: 0}
+    assert out_of_time.blend.config.candidates == {Successors.name: 60}
+    assert by_shares.blend.config.candidates == {Embeddings.name: 60, Successors.name: 30}
 
 
 def test_more_candidates_may_be_worth_more_than_the_part_that_was_added_last(
