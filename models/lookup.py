@@ -63,7 +63,7 @@ class Lookup(Scorer):
 
 @njit((FLOATS, LONG), cache=True)
 def _rows_above(scores, n):  # type: ignore[no-untyped-def]
-    """Return the rows of the ``n`` highest of more ``scores`` than that, 0 or more, and of those next to the last.
+    """Return the rows of the ``n`` highest of more ``scores`` than that, 0 or more, and of a few next to them.
 
     Of numbers from 0 on the bits ascend as they do: how many have the same first bits is counted, and nothing waits
     for a comparison.
@@ -80,9 +80,10 @@ def _rows_above(scores, n):  # type: ignore[no-untyped-def]
     while length < n:
         bin_ -= 1
         length += counts[bin_]
+    floor = least + (np.uint32(bin_) << shift)
     rows, found = np.empty(length, np.int64), 0
     for row in range(len(bits)):
-        if np.int64((bits[row] - least) >> shift) >= bin_:
+        if bits[row] >= floor:
             rows[found] = row
             found += 1
     return rows
