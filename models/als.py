@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
-from typing import Any, ClassVar, Final, Self
+from typing import ClassVar, Final, Self
 
 import numpy as np
+from numba import njit
 from numpy.random import Generator
 from numpy.typing import NDArray
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from scipy import sparse
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from features.compiled import DOUBLE, FLOATS, INTS, SHORT_ROWS
 from features.interactions import History, IntArray
 from features.settings import Settings
 from features.snapshot import Snapshot
-from models.inner_products import inner_products
+from models.inner_products import inner_products, quantized
 from models.scorer import (
     Features,
     Reason,
@@ -33,6 +34,8 @@ from models.scorer import (
 FloatArray = NDArray[np.float32]
 LEAST_USUAL: Final = 0.01
 """A history of items without vectors has no usual score; it is taken to be this one."""
+LEAST_STRENGTH: Final = 1e-12
+"""What is not regularized and told by nobody is taken to be this strong."""
 
 
 class ALSSettings(Settings):
@@ -59,12 +62,16 @@ class ALS(Scorer):
     Hu, Koren and Volinsky, Collaborative Filtering for Implicit Feedback Datasets (2008): the vector of the history
     is solved for at every request, as in equation 4, so nobody has to wait for the next training.
 
+    All vectors are turned and stretched as leaves inner products as they are and makes the sum in that equation of what
+    is the same for everybody, ``Y'Y`` and the regularization, the unit matrix: what is left to solve is as large as the
+    history is long.
+
     Attributes:
         event_weights: float32, shape (event types,).
         items: int32; the items that have a vector, ascending.
-        vectors: float32, shape (len(items), factors).
+        codes: int16, shape (len(items), factors); the vectors, as ``quantized``.
+        unit: float32, shape (len(items),); what a code of 1 is worth.
         place: int32, shape (all items,); the row of each item in ``vectors``, -1 where it has none.
-        gram: float32, shape (factors, factors); the product of ``vectors`` transposed and ``vectors``.
     """
 
     name: ClassVar[str] = "als"
@@ -73,9 +80,9 @@ class ALS(Scorer):
     config: ALSSettings
     event_weights: FloatArray
     items: IntArray
-    vectors: FloatArray
+    codes: NDArray[np.int16]
+    unit: FloatArray
     place: IntArray
-    gram: FloatArray
 
     @classmethod
     def fit(cls, snapshot: Snapshot, config: ALSSettings, rng: Generator) -> Self:
@@ -93,8 +100,7 @@ class ALS(Scorer):
         place = np.full(len(snapshot.items), -1, dtype=np.int32)
         place[items] = np.arange(len(items))
         if not len(items):
-            none = np.zeros((0, config.factors), dtype=np.float32)
-            return cls(config, weights, items, none, place, none.T @ none)
+            return cls(config, weights, items, *quantized(np.zeros((0, config.factors))), place)
         from implicit.cpu.als import AlternatingLeastSquares  # here: what answers needs none of it, and it is large
 
         model = AlternatingLeastSquares(
@@ -106,58 +112,93 @@ class ALS(Scorer):
         )
         with threadpool_limits(1, "blas"):
             model.fit(matrix[:, items], show_progress=False)
-        vectors = np.asarray(model.item_factors, dtype=np.float32)
-        return cls(config, weights, items, vectors, place, vectors.T @ vectors)
+        return cls(config, weights, items, *quantized(_turned(model.item_factors, config.regularization)), place)
 
     def scores(self, history: History, items: IntArray, now: datetime) -> Scores:
         """Return the inner products; 0 for an item without a vector."""
-        user = self._user(history, now)
-        found: Scores = inner_products(self.vectors, self.place[items], user, np.array([len(user)]))[:, 0]
-        return found
+        return self._products(self.place[items], history, now)
 
     def features(self, history: History, items: IntArray, now: datetime) -> Features:
         """Return the score, and how it compares with the mean score of the items of the history."""
-        scores, known = self.scores(history, items, now), self.scores(history, history.item, now)
-        usual = max(float(known.mean()) if len(known) else 0.0, LEAST_USUAL)
-        return np.column_stack([scores, scores / np.float32(usual)])
+        scores, usual = self.scores(history, items, now), self._user(history, now)[1]
+        return np.column_stack([scores, scores / np.float32(max(usual, LEAST_USUAL))])
 
     def candidates(self, history: History, n: int, now: datetime) -> IntArray:
         """Return the ``n`` items with the largest inner products."""
-        return best_first(self.items, self.vectors @ self._user(history, now), n)
+        return best_first(self.items, self._products(np.arange(len(self.items), dtype=np.int32), history, now), n)
 
     def reason(self, history: History, item: int, now: datetime) -> Reason | None:
         """Return that people with a similar history chose the item."""
         return of_similar_people(self, history, item, now)
 
-    def _user(self, history: History, now: datetime) -> FloatArray:
+    def _products(self, rows: IntArray, history: History, now: datetime) -> Scores:
+        user = self._user(history, now)[0]
+        found: Scores = inner_products(self.codes, self.unit, rows, user, np.array([len(user)]))[:, 0]
+        return found
+
+    def _user(self, history: History, now: datetime) -> tuple[FloatArray, float]:
+        """Return the vector of the history, and the mean score of its items."""
         return of_latest(self, history, now, lambda: self._solved(history, now))
 
-    def _solved(self, history: History, now: datetime) -> FloatArray:
+    def _solved(self, history: History, now: datetime) -> tuple[FloatArray, float]:
         weight = interaction_weights(history, self.event_weights, self.config.half_life_days, now)
-        chosen, at = np.unique(self.place[history.item], return_inverse=True)
-        confidence = _confidence(np.bincount(at, weight, minlength=len(chosen)), self.config.alpha)
-        known = (chosen >= 0) & (confidence > 0)
-        vectors, confidence = self.vectors[chosen[known]], confidence[known]
-        if len(vectors) < len(self.gram):
-            return self._solved_by_items(vectors, confidence)
-        left = self._regularized + (vectors.T * (confidence - 1)) @ vectors
-        return np.linalg.solve(left, vectors.T @ confidence).astype(np.float32)
-
-    def _solved_by_items(self, vectors: FloatArray, confidence: FloatArray) -> FloatArray:
-        """Return the solution by the Woodbury identity: with as many unknowns as there are items, not factors."""
-        spread = vectors @ self._inverse
-        left = np.eye(len(vectors)) + (confidence - 1)[:, np.newaxis] * (spread @ vectors.T)
-        return (np.linalg.solve(left, confidence) @ spread).astype(np.float32)
-
-    @cached_property
-    def _regularized(self) -> NDArray[np.float64]:
-        return self.gram + self.config.regularization * np.eye(len(self.gram))
-
-    @cached_property
-    def _inverse(self) -> FloatArray:
-        return np.linalg.inv(self._regularized).astype(np.float32)
+        place, alpha = self.place[history.item], self.config.alpha
+        found: tuple[FloatArray, float] = _explained(self.codes, self.unit, place, weight, alpha)
+        return found
 
 
-def _confidence(weight: NDArray[Any], alpha: float) -> FloatArray:
+def _confidence(weight: FloatArray, alpha: float) -> FloatArray:
     positive = np.maximum(weight, 0)
     return np.where(positive > 0, 1 + alpha * np.log1p(positive), 0).astype(np.float32)
+
+
+def _turned(vectors: FloatArray, regularization: float) -> NDArray[np.float64]:
+    """Return ``Y L'^-1`` of ``vectors`` ``Y``, where ``L L'`` is ``Y'Y`` and the regularization."""
+    exact = vectors.astype(np.float64)
+    strength, own = np.linalg.eigh(exact.T @ exact + regularization * np.eye(exact.shape[1]))
+    return np.asarray(exact @ (own / np.sqrt(np.maximum(strength, LEAST_STRENGTH))))
+
+
+@njit((SHORT_ROWS, FLOATS, INTS, FLOATS, DOUBLE), cache=True, fastmath={"contract", "reassoc"})
+def _explained(codes, unit, rows, weight, alpha):  # type: ignore[no-untyped-def]
+    """Return ``(I + U'(C - I) U)^-1 U'c`` and the mean of its inner products with what ``rows`` say, -1 for 0.
+
+    ``U`` are the vectors of those ``rows`` that weigh anything, each once, with the confidences ``c``.
+    """
+    factors = codes.shape[1]
+    told, everything = np.zeros(factors, np.float32), np.zeros(factors, np.float32)
+    order = np.argsort(rows, kind="mergesort")
+    chosen, excess = np.empty(len(rows), np.uintp), np.empty(len(rows))
+    n, k = 0, 0
+    while k < len(order):
+        row, total = rows[order[k]], np.float32(0)
+        while k < len(order) and rows[order[k]] == row:
+            total += weight[order[k]]
+            if row >= 0:
+                for f in range(factors):
+                    everything[f] += unit[row] * codes[row, f]
+            k += 1
+        if row >= 0 and total > 0:
+            chosen[n], excess[n] = row, alpha * np.log1p(total)
+            n += 1
+    if n == 0:
+        return told, 0.0
+    mine, excess = np.empty((n, factors), np.float32), excess[:n]
+    for k in range(n):
+        for f in range(factors):
+            mine[k, f] = unit[chosen[k]] * codes[chosen[k], f]
+    if n < factors:
+        # By the Woodbury identity, with as many unknowns as there are items.
+        left = (mine @ mine.T).astype(np.float64)
+        for row in range(n):
+            left[row] *= excess[row]
+            left[row, row] += 1
+        share = np.linalg.solve(left, 1 + excess)
+        for row in range(n):
+            for f in range(factors):
+                told[f] += np.float32(share[row]) * mine[row, f]
+    else:
+        exact = mine.astype(np.float64)
+        left = exact.T @ (excess.reshape(-1, 1) * exact) + np.eye(factors)
+        told[:] = np.linalg.solve(left, exact.T @ (1 + excess))
+    return told, float((told * everything).sum()) / len(rows)

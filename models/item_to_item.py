@@ -15,10 +15,13 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from scipy import sparse
 
 from features.compiled import FLOATS, INTS, LONG, LONGS
+from features.hash_table import empty_slots, slot_of
 from features.interactions import History, IntArray
 from features.settings import Settings
 from features.snapshot import Snapshot
-from models.scorer import Features, Reason, Scorer, Scores, best_first, event_weights, interaction_weights, of_latest
+from models.lookup import PLACES, Found, best_rows
+from models.neighbours import Neighbours
+from models.scorer import event_weights, interaction_weights
 
 FloatArray = NDArray[np.float32]
 
@@ -47,28 +50,18 @@ class ItemToItemSettings(Settings):
 
 
 @dataclass(frozen=True)
-class ItemToItem(Scorer):
-    """Scores an item by how strongly it goes with the items of the history.
+class ItemToItem(Neighbours):
+    """Scores an item by how strongly it goes with the items of the history, the heaviest above all.
 
     Two items go together where the same person chose both; the strength is the decayed weight of those people,
     divided by powers of the weight of either item (cosine at .5 and .5). An item that nobody chose has for
     neighbours those that share its rare attribute values.
-
-    Attributes:
-        event_weights: float32, shape (event types,).
-        indptr: int64, shape (items + 1,); the neighbours of item ``i`` are at ``indptr[i]:indptr[i + 1]``.
-        indices: int32; the neighbours, the strongest first.
-        strength: float32; how strongly they go together, above 0.
     """
 
     name: ClassVar[str] = "item-to-item"
-    feature_names: ClassVar[tuple[str, ...]] = ("score", "score_of_latest", "share_of_best")
+    feature_names: ClassVar[tuple[str, ...]] = ("score", "score_of_latest", "share_of_best", "place")
 
     config: ItemToItemSettings
-    event_weights: FloatArray
-    indptr: NDArray[np.int64]
-    indices: IntArray
-    strength: FloatArray
 
     @classmethod
     def fit(cls, snapshot: Snapshot, config: ItemToItemSettings, rng: Generator) -> Self:
@@ -89,54 +82,18 @@ class ItemToItem(Scorer):
         together = _nearest(people, config.neighbours, config.own_exponent, config.neighbour_exponent)
         return cls(config, weights, *_filled(together, _alike(snapshot, together[0], config)))
 
-    def scores(self, history: History, items: IntArray, now: datetime) -> Scores:
-        """Return the strength between each of ``items`` and the history; 0 for an item of the history by itself."""
-        return self._all(history, now)[items]
-
-    def features(self, history: History, items: IntArray, now: datetime) -> Features:
-        """Return the score, what it would be for the latest interactions alone, and its share of the best of any."""
-        strength = self._all(history, now)
-        lately = strength
+    def find(self, history: History, now: datetime) -> Found:
+        """Return of each item what its score would be for the latest interactions alone."""
+        every = lately = self.anchors(history, now)
         if len(history) > self.config.latest:
-            lately = self._strength(history[len(history) - self.config.latest :], now)
-        best = max(strength.max(initial=0), np.finfo(np.float32).tiny)
-        return np.column_stack([strength[items], lately[items], strength[items] / best])
-
-    def candidates(self, history: History, n: int, now: datetime) -> IntArray:
-        """Return the ``n`` items that go best with the history."""
-        return best_first(*self.tied(history, now), n)
-
-    def tied(self, history: History, now: datetime) -> tuple[IntArray, Scores]:
-        """Return the items that score above 0, and their scores."""
-        strength = self._all(history, now)
-        items = np.flatnonzero(strength > 0).astype(np.int32)
-        return items, strength[items]
-
-    def reason(self, history: History, item: int, now: datetime) -> Reason | None:
-        """Return the items of the history that ``item`` goes with."""
-        mine, weight = self.anchors(history, now)
-        pull = np.array([self._between(int(one), item) for one in mine], dtype=np.float32) * weight
-        because = best_first(mine, pull, 2)
-        if not len(because):
-            return None
-        text = "Goes with {0}." if len(because) == 1 else "Goes with {0} and {1}."
-        return Reason("together", text, tuple(int(one) for one in because))
-
-    def _all(self, history: History, now: datetime) -> Scores:
-        return of_latest(self, history, now, lambda: self._strength(history, now))
-
-    def _strength(self, history: History, now: datetime) -> Scores:
-        mine, weight = self.anchors(history, now)
-        return _spread(mine, weight, self.indptr, self.indices, self.strength)
+            lately = self.anchors(history[len(history) - self.config.latest :], now)
+        found: Found = _together(*every, *lately, self.indptr, self.indices, self.strength, PLACES)
+        return found
 
     def anchors(self, history: History, now: datetime) -> tuple[IntArray, FloatArray]:
         """Return the items of the history that count, the heaviest first, and what each weighs."""
         weight = interaction_weights(history, self.event_weights, self.config.half_life_days, now)
         return _heaviest_items(np.ascontiguousarray(history.item), weight, self.config.recent_items)
-
-    def _between(self, one: int, other: int) -> float:
-        part = slice(int(self.indptr[one]), int(self.indptr[one + 1]))
-        return float(self.strength[part][self.indices[part] == other].sum())
 
 
 def _heaviest(people: sparse.csr_matrix, n: int) -> FloatArray:
@@ -248,14 +205,33 @@ def _top_products(  # type: ignore[no-untyped-def]
     return indptr, indices[: indptr[n_rows]].copy(), data[: indptr[n_rows]].copy()
 
 
-@njit((INTS, FLOATS, LONGS, INTS, FLOATS), cache=True)
-def _spread(mine, weight, indptr, indices, strength):  # type: ignore[no-untyped-def]
-    """Return for each item the sum of its strength to each of ``mine``, by ``weight``; shape (items,)."""
-    scores = np.zeros(len(indptr) - 1, np.float32)
+@njit((INTS, FLOATS, INTS, FLOATS, LONGS, INTS, FLOATS, LONG), cache=True)
+def _together(mine, weight, late, late_weight, indptr, indices, strength, places):  # type: ignore[no-untyped-def]
+    """Return what ``find`` returns: what goes with ``mine``, and how much of it with those that are ``late``."""
+    longest = 0
+    for one in mine:
+        longest += indptr[one + 1] - indptr[one]
+    longest = min(longest, len(indptr) - 1)
+    slots = empty_slots(longest)
+    items = np.empty(longest, np.int32)
+    scores = np.empty(longest, np.float32)
+    lately = np.zeros((longest, 1), np.float32)
+    n = 0
     for k in range(len(mine)):
         for at in range(indptr[mine[k]], indptr[mine[k] + 1]):
-            scores[indices[at]] += weight[k] * strength[at]
-    return scores
+            slot = slot_of(slots, items, indices[at])
+            if slots[slot] == 0:
+                items[n], scores[n] = indices[at], 0
+                n += 1
+                slots[slot] = n
+            scores[np.uintp(slots[slot] - 1)] += weight[k] * strength[at]
+    for k in range(len(late)):
+        for at in range(indptr[late[k]], indptr[late[k] + 1]):
+            row = slots[slot_of(slots, items, indices[at])] - 1
+            if row >= 0:
+                lately[np.uintp(row), 0] += late_weight[k] * strength[at]
+    items, scores = items[:n], scores[:n]
+    return slots, items, scores, lately[:n], best_rows(items, scores, places)
 
 
 @njit((INTS, FLOATS, LONG), cache=True)

@@ -15,8 +15,7 @@ from features.events import PURCHASE
 from features.interactions import COLUMNS, History
 from features.settings import Settings
 from models.embeddings import Embeddings
-from models.item_to_item import ItemToItem
-from models.neighbours import NeighbourScorer, NeighbourSettings, divided, kept, strongest
+from models.neighbours import Neighbours, NeighbourScorer, NeighbourSettings, divided, kept, strongest
 from models.scorer import Scorer
 from models.similar_histories import SimilarHistories
 
@@ -56,7 +55,7 @@ class Merged(NeighbourScorer):
         looking: list[tuple[float, Embeddings]] = []
         for name, weight in config.weights.items():
             part = parts[name]
-            if isinstance(part, NeighbourScorer | ItemToItem):
+            if isinstance(part, Neighbours):
                 ties = sparse.csr_matrix((part.strength, part.indices, part.indptr), (n_items, n_items), copy=True)
             elif isinstance(part, SimilarHistories):
                 ties = _told(part, n_items, config.neighbours)

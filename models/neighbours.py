@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -40,12 +41,8 @@ class NeighbourSettings(Settings):
 
 
 @dataclass(frozen=True)
-class NeighbourScorer(Lookup):
-    """Scores an item by the strength of its ties with the items of the history, the recent ones above all.
-
-    The score is the sum over the history of ``weight x strength``, where an interaction's weight is that of its event
-    type, times ``step_decay`` for each interaction after it, halved every ``half_life_days``. Subclasses say what ties
-    items, by ``fit``.
+class Neighbours(Lookup):
+    """Scores an item by the strength of its ties with the items of the history.
 
     Attributes:
         event_weights: float32, shape (event types,).
@@ -54,21 +51,19 @@ class NeighbourScorer(Lookup):
         strength: float32, above 0.
     """
 
-    feature_names: ClassVar[tuple[str, ...]] = ("score", "last", "previous", "strongest", "share_of_best", "place")
     reason_kind: ClassVar[str] = "together"
     reason_texts: ClassVar[tuple[str, str]] = ("Goes with {0}.", "Goes with {0} and {1}.")
     """Said where one item of the history speaks for the item, and where two do."""
 
-    config: NeighbourSettings
+    config: Settings
     event_weights: NDArray[np.float32]
     indptr: NDArray[np.int64]
     indices: IntArray
     strength: NDArray[np.float32]
 
-    @classmethod
-    def of_ties(cls, ties: sparse.csr_matrix, snapshot: Snapshot, config: NeighbourSettings) -> Self:
-        """Return the scorer that keeps the strongest of ``ties``, a matrix of all items of ``snapshot`` by all."""
-        return cls(config, event_weights(snapshot), **strongest(ties, config.neighbours))
+    @abstractmethod
+    def anchors(self, history: History, now: datetime) -> tuple[IntArray, NDArray[np.float32]]:
+        """Return the items of the history that count, those that count most first, and what each weighs."""
 
     def reason(self, history: History, item: int, now: datetime) -> Reason | None:
         """Return the one or two items of the history that ``item`` is tied to most."""
@@ -78,6 +73,29 @@ class NeighbourScorer(Lookup):
         pull *= np.bincount(at, weight, minlength=len(items)).astype(np.float32)
         because = tuple(best_first(items, pull, 2).tolist())
         return Reason(self.reason_kind, self.reason_texts[len(because) - 1], because) if because else None
+
+    def _between(self, one: int, other: int) -> float:
+        part = slice(int(self.indptr[one]), int(self.indptr[one + 1]))
+        return float(self.strength[part][self.indices[part] == other].sum())
+
+
+@dataclass(frozen=True)
+class NeighbourScorer(Neighbours):
+    """Scores an item by the strength of its ties with the items of the history, the recent ones above all.
+
+    The score is the sum over the history of ``weight x strength``, where an interaction's weight is that of its event
+    type, times ``step_decay`` for each interaction after it, halved every ``half_life_days``. Subclasses say what ties
+    items, by ``fit``.
+    """
+
+    feature_names: ClassVar[tuple[str, ...]] = ("score", "last", "previous", "strongest", "share_of_best", "place")
+
+    config: NeighbourSettings
+
+    @classmethod
+    def of_ties(cls, ties: sparse.csr_matrix, snapshot: Snapshot, config: NeighbourSettings) -> Self:
+        """Return the scorer that keeps the strongest of ``ties``, a matrix of all items of ``snapshot`` by all."""
+        return cls(config, event_weights(snapshot), **strongest(ties, config.neighbours))
 
     def find(self, history: History, now: datetime) -> Found:
         """Return the ties of each item with the last interaction, with the one before it, and the strongest."""
@@ -90,10 +108,6 @@ class NeighbourScorer(Lookup):
         recent = history[before:] if before > 0 else history
         weight = interaction_weights(recent, self.event_weights, self.config.half_life_days, now)
         return _latest_first(np.ascontiguousarray(recent.item), weight, self.config.step_decay)
-
-    def _between(self, one: int, other: int) -> float:
-        part = slice(int(self.indptr[one]), int(self.indptr[one + 1]))
-        return float(self.strength[part][self.indices[part] == other].sum())
 
 
 def strongest(ties: sparse.csr_matrix, n: int) -> dict[str, NDArray[Any]]:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import ClassVar, Final, Self
 
 import numpy as np
+from numba import njit
 from numpy.random import Generator
 from numpy.typing import NDArray
 from pydantic import PositiveInt
@@ -14,10 +15,11 @@ from scipy import sparse
 from scipy.sparse.linalg import svds
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from features.compiled import FLOATS, INTS, LONGS, SHORT_ROWS
 from features.interactions import History, IntArray
 from features.settings import Settings
 from features.snapshot import Snapshot
-from models.inner_products import inner_products
+from models.inner_products import inner_products, quantized
 from models.neighbours import divided
 from models.scorer import (
     Features,
@@ -59,7 +61,9 @@ class Spectral(Scorer):
 
     Attributes:
         event_weights: float32, shape (event types,).
-        vectors: float32, shape (items, patterns); the strongest pattern first, 0 for what nobody chose.
+        codes: int16, shape (items, patterns); what an item has of each pattern, as ``quantized``, of the strongest
+            first; 0 for what nobody chose.
+        unit: float32, shape (items,); what a code of 1 is worth.
         item_weight: float32, shape (items,); what an item of the history counts.
     """
 
@@ -71,7 +75,8 @@ class Spectral(Scorer):
 
     config: SpectralSettings
     event_weights: FloatArray
-    vectors: FloatArray
+    codes: NDArray[np.int16]
+    unit: FloatArray
     item_weight: FloatArray
 
     @classmethod
@@ -83,23 +88,26 @@ class Spectral(Scorer):
         people = np.maximum(np.bincount(chose.indices, minlength=chose.shape[1]), 1)
         with threadpool_limits(1, "blas"):
             vectors = patterns(divided(chose, np.sqrt(length), np.sqrt(people)), config.factors, rng)
-        return cls(config, event_weights(snapshot), vectors, (people**-0.5).astype(np.float32))
+        return cls(config, event_weights(snapshot), *quantized(vectors), (people**-0.5).astype(np.float32))
 
     def scores(self, history: History, items: IntArray, now: datetime) -> Scores:
         """Return the inner products over all patterns."""
         projected = self._projected(history, now)[0]
-        found: Scores = inner_products(self.vectors, items, projected, np.array([len(projected)]))[:, 0]
+        found: Scores = inner_products(self.codes, self.unit, items, projected, np.array([len(projected)]))[:, 0]
         return found
 
     def features(self, history: History, items: IntArray, now: datetime) -> Features:
         """Return the score at each of ``SCALES``, and how each compares with the mean score of the history's items."""
         projected, usual = self._projected(history, now)
-        scores = inner_products(self.vectors, items, projected, _ends(projected))
-        return np.hstack([scores, scores / np.maximum(usual, np.float32(LEAST_USUAL))])
+        scores = inner_products(self.codes, self.unit, items, projected, np.minimum(SCALES, len(projected)))
+        columns = np.empty((len(items), 2 * len(SCALES)), np.float32)
+        columns[:, : len(SCALES)] = scores
+        np.divide(scores, np.maximum(usual, np.float32(LEAST_USUAL)), out=columns[:, len(SCALES) :])
+        return columns
 
     def candidates(self, history: History, n: int, now: datetime) -> IntArray:
         """Return the ``n`` items with the largest inner products."""
-        return best_of_all(self, len(self.vectors), history, n, now)
+        return best_of_all(self, len(self.codes), history, n, now)
 
     def reason(self, history: History, item: int, now: datetime) -> Reason | None:
         """Return that people with a similar history chose the item."""
@@ -110,17 +118,28 @@ class Spectral(Scorer):
         return of_latest(self, history, now, lambda: self._looked_at(history, now))
 
     def _looked_at(self, history: History, now: datetime) -> tuple[FloatArray, FloatArray]:
-        counts = interaction_weights(history, self.event_weights, np.inf, now) > 0
-        mine = np.unique(history.item[counts])
-        vectors = self.vectors[mine]
-        projected = self.item_weight[mine] @ vectors
-        scores = inner_products(self.vectors, mine, projected, _ends(projected))
-        return projected, scores.sum(axis=0) / max(len(mine), 1)
+        weight = interaction_weights(history, self.event_weights, np.inf, now)
+        item, ends = np.ascontiguousarray(history.item), np.minimum(SCALES, self.codes.shape[1])
+        found: tuple[FloatArray, FloatArray] = _projection(item, weight, self.codes, self.unit, self.item_weight, ends)
+        return found
 
 
-def _ends(projected: FloatArray) -> NDArray[np.int64]:
-    """Return where each of ``SCALES`` ends."""
-    return np.minimum(SCALES, len(projected))
+@njit((INTS, FLOATS, SHORT_ROWS, FLOATS, FLOATS, LONGS), cache=True, fastmath=True)
+def _projection(item, weight, codes, unit, item_weight, ends):  # type: ignore[no-untyped-def]
+    """Return what ``Spectral._projected`` does: of the items that weigh anything, each once."""
+    projected, everything = np.zeros(codes.shape[1], np.float32), np.zeros(codes.shape[1], np.float32)
+    mine = np.unique(item[weight > 0])
+    for one in mine:
+        for f in range(len(projected)):
+            number = unit[one] * codes[one, f]
+            projected[f] += item_weight[one] * number
+            everything[f] += number
+    usual, product, start = np.zeros(len(ends), np.float32), np.float32(0), 0
+    for scale in range(len(ends)):
+        for f in range(start, ends[scale]):
+            product += everything[f] * projected[f]
+        usual[scale], start = product / max(len(mine), 1), ends[scale]
+    return projected, usual
 
 
 def patterns(matrix: sparse.csr_matrix, n: int, rng: Generator) -> FloatArray:

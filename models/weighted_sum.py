@@ -17,7 +17,6 @@ from scipy.optimize import minimize
 from features.compiled import DOUBLE, FLOATS, FLOATS_WRITTEN, INTS, LONG
 from features.interactions import History, IntArray
 from features.settings import Settings
-from models.item_to_item import ItemToItem
 from models.lookup import PLACES, Lookup, best_rows
 from models.own_frequency import OwnFrequency
 from models.popularity import Popularity
@@ -32,7 +31,7 @@ POOL: Final = 400
 """So many of the best by the other parts are scored by those that must look at items one by one."""
 
 _NO_ITEMS: Final = np.zeros(0, np.int32)
-Table = Lookup | ItemToItem | OwnFrequency
+Table = Lookup | OwnFrequency
 """What knows by looking up which items it scores above 0."""
 
 _Total = tuple[Scores, IntArray, IntArray, IntArray]
@@ -126,15 +125,19 @@ class WeightedSum(Scorer):
             _add(total, items, scores, weights[name])
             tied.append(items)
         changed, pool, outside = np.concatenate(tied), _NO_ITEMS, self._outside(history)
-        if self._singly:
-            if len(self._singly) < len(self.parts):
-                pool = self._best(total, changed, POOL, outside)
-            else:
-                pool = _without(self._items, outside, len(total))
-            for name, single in self._singly.items():
-                total[pool] += np.float32(weights[name]) * shares(single, history, pool, now)
-            changed = np.concatenate([changed, pool])
-        return total, changed, pool, self._best(total, changed, PLACES + len(outside), _NO_ITEMS)
+        if not self._singly:
+            return total, changed, pool, self._best(total, changed, PLACES + len(outside), _NO_ITEMS)
+        if len(self._singly) < len(self.parts):
+            pool = self._best(total, changed, POOL, outside)
+        else:
+            pool = _without(self._items, outside, len(total))
+        for name, single in self._singly.items():
+            total[pool] += np.float32(weights[name]) * shares(single, history, pool, now)
+        # More was added to these alone, and they were the best before: no others but those outside come before them.
+        foremost = np.unique(np.concatenate([pool, outside]))
+        foremost = foremost[total[foremost] > 0]
+        ranked = best_first(foremost, total[foremost], PLACES + len(outside))
+        return total, np.concatenate([changed, pool]), pool, ranked
 
     def _outside(self, history: History) -> IntArray:
         """Return what is not proposed."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from heapq import nlargest
-from typing import Any, Final, Protocol, cast, runtime_checkable
+from typing import Any, Final, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from features.events import PURCHASE, STANDARD_EVENT_TYPES
 from features.interactions import DAY_S, History, IntArray
 from models.affinity import Affinity, Taste
 from models.bundle import Bundle
+from models.neighbours import Neighbours
 from models.newcomers import Newcomers
 from models.popularity import Popularity
 from models.scorer import Reason, Scorer
@@ -75,30 +76,17 @@ class Source(Protocol):
         """Return why ``item`` scores above 0, or None where it does not."""
 
 
-@runtime_checkable
-class Neighbours(Protocol):
-    """A scorer that is a table of neighbours, see ``NeighbourScorer`` and ``ItemToItem``."""
-
-    indptr: NDArray[np.int64]
-    indices: IntArray
-    strength: NDArray[np.float32]
-
-    def anchors(self, history: History, now: datetime) -> tuple[IntArray, NDArray[np.float32]]:
-        """Return the items of the history that count, and what each weighs."""
-
-
 class FromNeighbours:
     """The neighbours of the anchor's items, those with the strongest ties."""
 
-    def __init__(self, scorer: Scorer) -> None:
+    def __init__(self, scorer: Neighbours) -> None:
         self.scorer = scorer
         self._ties = Ties()
 
     def propose(self, known: Known, pool: Pool, n: int) -> None:
         """Put the ``n`` items with the strongest ties into the running; remember the ties of all until ``score``."""
-        table = cast("Neighbours", self.scorer)
-        anchors = table.anchors(known.history, known.now)
-        pool.tie(self._ties, n, *anchors, table.indptr, table.indices, table.strength)
+        table = self.scorer
+        pool.tie(self._ties, n, *table.anchors(known.history, known.now), table.indptr, table.indices, table.strength)
 
     def score(self, known: Known, pool: Pool, part: int) -> None:
         """Write the sum of the ties of each item; what is no neighbour has none."""

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from implicit.cpu.als import AlternatingLeastSquares
 from scipy import sparse
 
 from features.interactions import History
@@ -33,16 +34,23 @@ def test_on_a_checkerboard_the_one_missing_item_is_found(tmp_path: Path) -> None
 def test_the_vector_of_a_history_solves_the_equation_of_its_paper(factors: int, tmp_path: Path) -> None:
     world = checkerboard(tmp_path / "s")
     config = ALSSettings(factors=factors, regularization=0.5, alpha=4.0, half_life_days=1e9)
-    als = ALS.fit(world, config, RNG)
+    als = ALS.fit(world, config, np.random.default_rng(1))
     history = world.interactions.of(0)
     assert len(history) == 9
-    Y, chosen = als.vectors.astype(np.float64), als.place[history.item]
-    c = np.ones(len(Y))
-    c[chosen] = 1 + 4.0 * np.log(2.0)
-    p = np.zeros(len(Y))
-    p[chosen] = 1
-    expected = np.linalg.solve(Y.T @ sparse.diags(c) @ Y + 0.5 * np.eye(factors), Y.T @ (c * p))
-    np.testing.assert_allclose(als.scores(history, als.items, NOW), Y @ expected, rtol=1e-3, atol=1e-4)
+    # implicit alone, with the same seed, knows the vectors as they were before they were turned.
+    seed = int(np.random.default_rng(1).integers(2**31))
+    model = AlternatingLeastSquares(factors=factors, regularization=0.5, alpha=1.0, iterations=12, random_state=seed)
+    chosen = world.matrix("combined")[:, als.items].astype(np.float32)
+    chosen.data[:] = 1 + 4.0 * np.log(2.0)
+    model.fit(chosen, show_progress=False)
+    Y, c, p = model.item_factors.astype(np.float64), np.ones(len(als.items)), np.zeros(len(als.items))
+    c[als.place[history.item]], p[als.place[history.item]] = 1 + 4.0 * np.log(2.0), 1
+    expected = Y @ np.linalg.solve(Y.T @ sparse.diags(c) @ Y + 0.5 * np.eye(factors), Y.T @ (c * p))
+
+    columns = als.features(history, als.items, NOW)
+
+    np.testing.assert_allclose(columns[:, 0], expected, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(columns[:, 1], expected / expected[p > 0].mean(), rtol=1e-3, atol=1e-4)
 
 
 def test_an_item_without_enough_people_has_no_vector_and_is_never_a_candidate(tmp_path: Path) -> None:

@@ -41,12 +41,12 @@ def test_on_a_checkerboard_the_one_missing_item_is_found(tmp_path: Path) -> None
 def test_columns_are_what_the_strongest_patterns_say_and_how_that_compares(tmp_path: Path) -> None:
     world = checkerboard(tmp_path / "s")
     spectral = Spectral.fit(world, SpectralSettings(), RNG)
-    assert SCALES[0] < spectral.vectors.shape[1] < SCALES[1]
+    assert SCALES[0] < spectral.codes.shape[1] < SCALES[1]
     history, items = world.interactions.of(3), np.arange(len(world.items), dtype=np.int32)
     columns = spectral.features(history, items, NOW)
     mine = np.unique(history.item)
     for at, scale in enumerate(SCALES):
-        few = spectral.vectors[:, :scale]
+        few = (spectral.codes * spectral.unit[:, np.newaxis])[:, :scale]
         expected = few @ (spectral.item_weight[mine] @ few[mine])
         np.testing.assert_allclose(columns[:, at], expected, atol=1e-5)
         np.testing.assert_allclose(columns[:, len(SCALES) + at], expected / expected[mine].mean(), atol=1e-4)
@@ -58,6 +58,6 @@ def test_without_history_or_patterns_nothing_is_said(tmp_path: Path) -> None:
     spectral = Spectral.fit(world, SpectralSettings(), RNG)
     every = np.arange(len(world.items), dtype=np.int32)
     assert not spectral.features(History.empty(), every, NOW).any()
-    none = replace(spectral, vectors=np.zeros((len(every), 0), np.float32))
+    none = replace(spectral, codes=np.zeros((len(every), 0), np.int16))
     assert not none.features(world.interactions.of(0), every, NOW).any()
     assert not len(none.candidates(world.interactions.of(0), 5, NOW))
