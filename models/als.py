@@ -62,8 +62,8 @@ class ALS(Scorer):
     Hu, Koren and Volinsky, Collaborative Filtering for Implicit Feedback Datasets (2008): the vector of the history
     is solved for at every request, as in equation 4, so nobody has to wait for the next training.
 
-    All vectors are turned and stretched as leaves inner products as they are and makes the sum in that equation of what
-    is the same for everybody, ``Y'Y`` and the regularization, the unit matrix: what is left to solve is as large as the
+    Vectors are kept turned and stretched, which changes no score: what is the same for everybody in that equation,
+    ``Y'Y`` and the regularization, is the unit matrix for them, so that what is left to solve is no larger than the
     history is long.
 
     Attributes:
@@ -71,7 +71,7 @@ class ALS(Scorer):
         items: int32; the items that have a vector, ascending.
         codes: int16, shape (len(items), factors); the vectors, as ``quantized``.
         unit: float32, shape (len(items),); what a code of 1 is worth.
-        place: int32, shape (all items,); the row of each item in ``vectors``, -1 where it has none.
+        place: int32, shape (all items,); the row of each item in ``codes``, -1 where it has none.
     """
 
     name: ClassVar[str] = "als"
@@ -148,12 +148,17 @@ class ALS(Scorer):
 
 
 def _confidence(weight: FloatArray, alpha: float) -> FloatArray:
-    positive = np.maximum(weight, 0)
-    return np.where(positive > 0, 1 + alpha * np.log1p(positive), 0).astype(np.float32)
+    return np.where(weight > 0, 1 + _excess(np.maximum(weight, 0), alpha), 0).astype(np.float32)
+
+
+@njit(cache=True)
+def _excess(weight, alpha):  # type: ignore[no-untyped-def]
+    """Return how much more than 1 the confidence is of what weighs anything."""
+    return alpha * np.log1p(weight)
 
 
 def _turned(vectors: FloatArray, regularization: float) -> NDArray[np.float64]:
-    """Return ``Y L'^-1`` of ``vectors`` ``Y``, where ``L L'`` is ``Y'Y`` and the regularization."""
+    """Return ``Y M`` of the ``vectors`` ``Y``, where ``M M'`` is the inverse of ``Y'Y`` and the regularization."""
     exact = vectors.astype(np.float64)
     strength, own = np.linalg.eigh(exact.T @ exact + regularization * np.eye(exact.shape[1]))
     return np.asarray(exact @ (own / np.sqrt(np.maximum(strength, LEAST_STRENGTH))))
@@ -179,7 +184,7 @@ def _explained(codes, unit, rows, weight, alpha):  # type: ignore[no-untyped-def
                     everything[f] += unit[row] * codes[row, f]
             k += 1
         if row >= 0 and total > 0:
-            chosen[n], excess[n] = row, alpha * np.log1p(total)
+            chosen[n], excess[n] = row, _excess(total, alpha)
             n += 1
     if n == 0:
         return told, 0.0

@@ -15,12 +15,12 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from scipy import sparse
 
 from features.compiled import FLOATS, INTS, LONG, LONGS
-from features.hash_table import empty_slots, slot_of
+from features.hash_table import slot_of
 from features.interactions import History, IntArray
 from features.settings import Settings
 from features.snapshot import Snapshot
-from models.lookup import PLACES, Found, best_rows
-from models.neighbours import Neighbours
+from models.lookup import PLACES, Found, best_rows, scores_of
+from models.neighbours import Neighbours, room_for
 from models.scorer import event_weights, interaction_weights
 
 FloatArray = NDArray[np.float32]
@@ -84,10 +84,15 @@ class ItemToItem(Neighbours):
 
     def find(self, history: History, now: datetime) -> Found:
         """Return of each item what its score would be for the latest interactions alone."""
-        every = lately = self.anchors(history, now)
+        slots, items, scores = self._summed(history, now)
+        lately = scores
         if len(history) > self.config.latest:
-            lately = self.anchors(history[len(history) - self.config.latest :], now)
-        found: Found = _together(*every, *lately, self.indptr, self.indices, self.strength, PLACES)
+            lately = scores_of(items, *self._summed(history[len(history) - self.config.latest :], now))
+        return slots, items, scores, lately[:, np.newaxis], best_rows(items, scores, PLACES)
+
+    def _summed(self, history: History, now: datetime) -> tuple[IntArray, IntArray, FloatArray]:
+        found: tuple[IntArray, IntArray, FloatArray]
+        found = _together(*self.anchors(history, now), self.indptr, self.indices, self.strength)
         return found
 
     def anchors(self, history: History, now: datetime) -> tuple[IntArray, FloatArray]:
@@ -205,17 +210,10 @@ def _top_products(  # type: ignore[no-untyped-def]
     return indptr, indices[: indptr[n_rows]].copy(), data[: indptr[n_rows]].copy()
 
 
-@njit((INTS, FLOATS, INTS, FLOATS, LONGS, INTS, FLOATS, LONG), cache=True)
-def _together(mine, weight, late, late_weight, indptr, indices, strength, places):  # type: ignore[no-untyped-def]
-    """Return what ``find`` returns: what goes with ``mine``, and how much of it with those that are ``late``."""
-    longest = 0
-    for one in mine:
-        longest += indptr[one + 1] - indptr[one]
-    longest = min(longest, len(indptr) - 1)
-    slots = empty_slots(longest)
-    items = np.empty(longest, np.int32)
-    scores = np.empty(longest, np.float32)
-    lately = np.zeros((longest, 1), np.float32)
+@njit((INTS, FLOATS, LONGS, INTS, FLOATS), cache=True)
+def _together(mine, weight, indptr, indices, strength):  # type: ignore[no-untyped-def]
+    """Return what goes with ``mine``: a hash table of the rows, their items, and the scores."""
+    slots, items, scores = room_for(mine, indptr)
     n = 0
     for k in range(len(mine)):
         for at in range(indptr[mine[k]], indptr[mine[k] + 1]):
@@ -225,13 +223,7 @@ def _together(mine, weight, late, late_weight, indptr, indices, strength, places
                 n += 1
                 slots[slot] = n
             scores[np.uintp(slots[slot] - 1)] += weight[k] * strength[at]
-    for k in range(len(late)):
-        for at in range(indptr[late[k]], indptr[late[k] + 1]):
-            row = slots[slot_of(slots, items, indices[at])] - 1
-            if row >= 0:
-                lately[np.uintp(row), 0] += late_weight[k] * strength[at]
-    items, scores = items[:n], scores[:n]
-    return slots, items, scores, lately[:n], best_rows(items, scores, places)
+    return slots, items[:n], scores[:n]
 
 
 @njit((INTS, FLOATS, LONG), cache=True)

@@ -37,7 +37,7 @@ class Lookup(Scorer):
 
     def scores(self, history: History, items: IntArray, now: datetime) -> Scores:
         """Return the score of each of ``items``."""
-        return _scores_of(items, *self._found(history, now)[:3])
+        return scores_of(items, *self._found(history, now)[:3])
 
     def features(self, history: History, items: IntArray, now: datetime) -> Features:
         """Return the score, what else ``find`` tells, and how the score compares; 0 for what is not found.
@@ -101,7 +101,8 @@ def best_rows(items, scores, n):  # type: ignore[no-untyped-def]
 
 
 @njit((INTS, INTS, INTS, FLOATS), cache=True)
-def _scores_of(asked, slots, items, scores):  # type: ignore[no-untyped-def]
+def scores_of(asked, slots, items, scores):  # type: ignore[no-untyped-def]
+    """Return the scores of the items ``asked``, 0 for those that are not found; for the others see ``Found``."""
     found = np.zeros(len(asked), np.float32)
     for k in range(len(asked)):
         row = slots[slot_of(slots, items, asked[k])] - 1

@@ -191,6 +191,16 @@ def _latest_first(item, weight, step_decay):  # type: ignore[no-untyped-def]
     return items[:n].copy(), weights[:n].copy()
 
 
+@njit((INTS, LONGS), cache=True)
+def room_for(mine, indptr):  # type: ignore[no-untyped-def]
+    """Return an empty hash table of rows, and room for the items and the scores of all that ``mine`` are tied with."""
+    longest = 0
+    for one in mine:
+        longest += indptr[one + 1] - indptr[one]
+    longest = min(longest, len(indptr) - 1)
+    return empty_slots(longest), np.empty(longest, np.int32), np.empty(longest, np.float32)
+
+
 @njit((INTS, FLOATS, LONGS, INTS, FLOATS, LONG), cache=True)
 def _pull(mine, weight, indptr, indices, strength, places):  # type: ignore[no-untyped-def]
     """Return what is tied with ``mine``, ordered from the last interaction on, in a time that no catalog lengthens.
@@ -198,14 +208,8 @@ def _pull(mine, weight, indptr, indices, strength, places):  # type: ignore[no-u
     That is a hash table of the rows, their items, the scores, of each the tie with the last interaction, with the one
     before it and the strongest, and the ``places`` best rows in order.
     """
-    longest = 0
-    for k in range(len(mine)):
-        longest += indptr[mine[k] + 1] - indptr[mine[k]]
-    longest = min(longest, len(indptr) - 1)
-    slots = empty_slots(longest)
-    items = np.empty(longest, np.int32)
-    scores = np.empty(longest, np.float32)
-    ties = np.empty((longest, 3), np.float32)
+    slots, items, scores = room_for(mine, indptr)
+    ties = np.empty((len(items), 3), np.float32)
     n = 0
     for k in range(len(mine)):
         for at in range(indptr[mine[k]], indptr[mine[k] + 1]):

@@ -63,3 +63,17 @@ def test_the_reason_names_the_item_of_the_history_that_goes_best(tmp_path: Path)
     reason = model.reason(shop.interactions.of(shop.users.index("dan")), shop.items.index("milk"), NOW)
     assert reason is not None
     assert reason.items[0] == shop.items.index("tea")
+
+
+def test_of_a_long_history_a_column_tells_the_score_of_its_latest_interactions_alone(tmp_path: Path) -> None:
+    # Milk goes with tea for ann and bob, salt with oil for eve; of dan's history oil is the latest.
+    events = [event(user, one) for user in ("ann", "bob") for one in ("tea", "milk")]
+    events += [event("eve", "oil"), event("eve", "salt"), event("dan", "tea", 3.0), event("dan", "oil", 1.0)]
+    shop = snapshot(tmp_path / "snapshot", events, [])
+    dan, items = shop.interactions.of(shop.users.index("dan")), shop.items.indices(["milk", "salt"])
+    model = ItemToItem.fit(shop, ItemToItemSettings(**COSINE, latest=1), RNG)
+    milk, salt = model.features(dan, items, NOW).tolist()
+    assert milk == pytest.approx([2 / np.sqrt(3 * 2), 0, milk[2], milk[3]])
+    assert salt == pytest.approx([1 / np.sqrt(2 * 1), 1 / np.sqrt(2 * 1), salt[2], salt[3]])
+    whole = ItemToItem.fit(shop, ItemToItemSettings(**COSINE, latest=2), RNG).features(dan, items, NOW)
+    assert whole[:, 0].tolist() == whole[:, 1].tolist()
