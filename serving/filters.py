@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from features.compiled import BOOLS, BYTES, DOUBLE, DOUBLES, INTS, LONG, LONGS
 from features.errors import InvalidInput
+from features.hash_table import empty_slots, slot_of
 from features.interactions import History, IntArray
 from serving.admission import is_among, is_set, refusal
 from serving.live_catalog import LiveCatalog
@@ -87,6 +88,9 @@ class Rules:
     """Everything that removes items from one ranking: what the catalog says at its moment, and ``filters``."""
 
     def __init__(self, catalog: LiveCatalog, now: datetime, filters: Sequence[Filter]) -> None:
+        every = [rule.keeps for rule in filters]
+        without = [keeps.ordered for keeps in every if isinstance(keeps, Without)]
+        bits = next((keeps for keeps in every if isinstance(keeps, Bitmap)), None)
         self._availability = (
             catalog.in_catalog,
             catalog.visible,
@@ -96,25 +100,20 @@ class Rules:
             now.timestamp(),
         )
         self._filters = filters
+        self._without = without[0] if len(without) == 1 else np.sort(np.concatenate([NO_ITEMS, *without]))
+        self._bits = NO_BITS if bits is None else bits.bits
+        self._others = [keeps for keeps in every if keeps is not bits and not isinstance(keeps, Without)]
 
     def asked(self, items: IntArray) -> Asked:
         """Return what ``admitted`` asks of ``items``."""
-        every = [rule.keeps for rule in self._filters]
-        without = [keeps.ordered for keeps in every if isinstance(keeps, Without)]
-        bits = next((keeps for keeps in every if isinstance(keeps, Bitmap)), None)
-        others = [keeps(items) for keeps in every if keeps is not bits and not isinstance(keeps, Without)]
-        return (
-            np.logical_and.reduce(others) if others else NOT_ASKED,
-            *self._availability,
-            without[0] if len(without) == 1 else np.sort(np.concatenate([NO_ITEMS, *without])),
-            NO_BITS if bits is None else bits.bits,
-        )
+        kept = np.logical_and.reduce([keeps(items) for keeps in self._others]) if self._others else NOT_ASKED
+        return kept, *self._availability, self._without, self._bits
 
     def keeps(self, items: IntArray) -> BoolArray:
         """Return which of ``items`` every rule keeps; same shape."""
-        keeps = _refusals(items, *self._availability) == 0
-        for rule in self._filters:
-            keeps &= rule.keeps(items)
+        keeps: BoolArray = _kept(items, *self._availability, self._without, self._bits)
+        for others in self._others:
+            keeps &= others(items)
         return keeps
 
     def kept(self, items: IntArray) -> IntArray:
@@ -321,6 +320,26 @@ def _refusals(items, in_catalog, visible, stock, published_s, expires_s, now_s):
     for k in range(len(items)):
         codes[k] = refusal(items[k], in_catalog, visible, stock, published_s, expires_s, now_s)
     return codes
+
+
+@njit((INTS, BOOLS, BOOLS, DOUBLES, LONGS, LONGS, DOUBLE, INTS, BYTES), cache=True)
+def _kept(items, in_catalog, visible, stock, published_s, expires_s, now_s, without, bits):  # type: ignore[no-untyped-def]
+    """Return which of ``items`` may be shown, are not among those ``without`` and have their bit, where there are any.
+
+    Many are asked about, so those without are looked up in a table and not searched for.
+    """
+    slots = empty_slots(len(without))
+    for row in range(len(without)):
+        slots[slot_of(slots, without, without[row])] = row + 1
+    kept = np.empty(len(items), np.bool_)
+    for k in range(len(items)):
+        item = items[k]
+        kept[k] = (
+            slots[slot_of(slots, without, item)] == 0
+            and refusal(item, in_catalog, visible, stock, published_s, expires_s, now_s) == 0
+            and (len(bits) == 0 or is_set(item, bits))
+        )
+    return kept
 
 
 @njit((INTS, BYTES, LONGS, LONG, DOUBLE), cache=True)

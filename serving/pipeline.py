@@ -22,7 +22,7 @@ from serving.live_catalog import LiveCatalog
 from serving.pool import Doubles, Pool
 from serving.query import NO_ITEMS, Query
 from serving.recipes import MODEL, Recipe, Recipes, SourceSettings
-from serving.sources import VIEW, Known, Source, anchored, source_of
+from serving.sources import VIEW, Known, Source, anchored, source_of, write_scores
 from serving.variations import NO_LIMITS, Caps, Explored, gumbel
 
 FEW_ITEMS: Final = 2_000
@@ -421,15 +421,14 @@ class Pipeline:
                     known = asked.known(settings, self.catalog)
                     source.propose(known, pool, settings.candidates * times)
                 proposed = pool.items.copy()
+                pool.cleared(pool.n_parts, None)
             elif n_known <= FEW_ITEMS or wanted >= n_known:
                 proposed = np.arange(n_known, dtype=np.int32)
             else:
                 proposed = ranker.proposed(asked.history, wanted, query.now)
-            pool.cleared(pool.n_parts, None)
             # Before they are scored, for the trees of a ranker take longer than any filter.
-            pool.add(asked.rules.kept(np.concatenate([pinned, proposed])))
-        items, old = pool.items, pool.items < n_known
-        pool.part(0)[old] = ranker.scores(asked.history, items[old], query.now)
+            pool.add(asked.rules.kept(np.concatenate([pinned, proposed]) if len(pinned) else proposed))
+        write_scores(self.catalog, pool, 0, lambda items: ranker.scores(asked.history, items, query.now))
 
     def _best(self, asked: Asked, pool: Pool, pinned: IntArray) -> NDArray[np.int64]:
         """Return the rows of ``pool`` that join the list: the pinned ones, then the best that pass everything."""

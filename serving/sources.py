@@ -143,7 +143,7 @@ class FromScorer:
 
     def score(self, known: Known, pool: Pool, part: int) -> None:
         """Write the scorer's scores."""
-        _write(known, pool, part, lambda items: self.scorer.scores(known.history, items, known.now))
+        write_scores(known.catalog, pool, part, lambda items: self.scorer.scores(known.history, items, known.now))
 
     def reason(self, known: Known, item: int) -> Reason | None:
         """Return the scorer's reason."""
@@ -170,7 +170,7 @@ class FromAffinity:
         """Write popularity times the odds of the taste."""
         taste = self._taste
         assert taste is not None
-        _write(known, pool, part, lambda items: self.scorer.odds(taste, items))
+        write_scores(known.catalog, pool, part, lambda items: self.scorer.odds(taste, items))
 
     def reason(self, known: Known, item: int) -> Reason | None:
         """Return the value that speaks most for the item."""
@@ -192,7 +192,7 @@ class PopularIn:
     def score(self, known: Known, pool: Pool, part: int) -> None:
         """Write the popularity of the items that have one of the values."""
         has = self.values.have_any(pool.items, self._asked(known))
-        _write(known, pool, part, lambda items: np.maximum(self.popularity.strength[items], 0))
+        write_scores(known.catalog, pool, part, lambda items: np.maximum(self.popularity.strength[items], 0))
         pool.part(part)[:] *= has
 
     def reason(self, known: Known, item: int) -> Reason | None:
@@ -324,6 +324,19 @@ def source_of(settings: SourceSettings, bundle: Bundle, index_of: Callable[[str]
     return FromScorer(scorer)
 
 
+def write_scores(
+    catalog: LiveCatalog, pool: Pool, part: int, scores: Callable[[IntArray], NDArray[np.float32]]
+) -> None:
+    """Write the ``scores`` of the items in the running that the bundle knows; those that came later keep 0."""
+    items, written, n_known = pool.items, pool.part(part), catalog.bundle_size
+    if len(catalog) == n_known:
+        if len(items):
+            written[:] = scores(items)
+    else:
+        old = items < n_known
+        written[old] = scores(items[old])
+
+
 def anchored(query: Query, history: History, settings: SourceSettings) -> History:
     """Return the part of ``history``, which includes the items on the page, that a source starts from."""
     match settings.anchor:
@@ -365,17 +378,6 @@ def in_cart(history: History) -> NDArray[np.int64]:
 def _last(items: IntArray, n: int) -> IntArray:
     """Return the last ``n`` distinct ``items``, the last one first."""
     return np.array(list(dict.fromkeys(items[::-1].tolist()))[:n], np.int32)
-
-
-def _write(known: Known, pool: Pool, part: int, scores: Callable[[IntArray], NDArray[np.float32]]) -> None:
-    """Write the ``scores`` of the items in the running that the bundle knows; those that came later keep 0."""
-    items, written, n_known = pool.items, pool.part(part), known.catalog.bundle_size
-    if len(known.catalog) == n_known:
-        if len(items):
-            written[:] = scores(items)
-    else:
-        old = items < n_known
-        written[old] = scores(items[old])
 
 
 def _write_by_place(pool: Pool, part: int, items: IntArray) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import product
+from itertools import combinations
 from time import monotonic
 from typing import Final
 
@@ -24,25 +25,28 @@ from models.spectral import Spectral
 from models.weighted_sum import WeightedSum
 from training.lessons import Lessons
 
-KEEPS: Final = 0.97
-"""Share of the large blend's value that a small one must keep on the validation, to keep .95 of it elsewhere."""
+KEEPS: Final = 0.99
+"""Share of the large blend's value beyond which no better small one is looked for."""
 MOST_MS: Final = 0.45
 """So long an answer may take, to take half a millisecond when the machine has more to do."""
 AT_HAND: Final = (Popularity.name, Demand.name, HistoryShape.name)
 """Parts whose columns cost next to nothing: every small blend has them. To propose they would look at all items."""
 LOOKING_AT_ALL: Final = (ALS.name, Embeddings.name, Spectral.name)
 """Parts that would look at all items to propose some: beside another they only tell of what that one proposes."""
-MOST_TABLES: Final = 4
-MOST_COMPARED: Final = 5
-"""Of so many parts, at most, the best is added; they are those that tell most in the large blend."""
+MOST_COMPARED: Final = 4
+"""Of so many parts, at most, the best proposes; they are those that tell most in the large blend."""
+MOST_ADDED: Final = 10
+"""Of so many others, at most, it is known what each adds to the time."""
 MORE_CANDIDATES: Final = 30
 """So many each of the others proposes."""
-ROWS: Final = 600_000
+ROWS: Final = 300_000
 """Rows of lessons that a small blend learns from, at most."""
-ROWS_TO_COMPARE: Final = 200_000
-"""Rows that it learns from where only its parts are compared with others."""
+ROWS_TO_COMPARE: Final = 100_000
+"""Rows that it learns from where only what proposes is compared with others."""
 ROWS_TO_TIME: Final = 20_000
 """Rows that it learns from where only how long an answer takes is looked at: its trees are as large then."""
+AT_ONCE: Final = 2
+"""So many small blends grow beside each other, each in one thread: on a few rows a second thread only costs time."""
 SHARE_TO_COMPARE: Final = 0.7
 """Share of the time in which parts are compared; in the rest, sizes are."""
 SIZES: Final = tuple(
@@ -56,15 +60,15 @@ SIZES: Final = tuple(
             learning_rate=rate,
             least_rows=100,
             recent_interactions=recent,
-            threads=2,
         ),
     )
     for candidates, trees, rate, recent in (
-        (60, 100, 0.1, 200),
-        (60, 150, 0.07, 200),
+        (120, 100, 0.1, 200),
+        (180, 100, 0.1, 200),
         (120, 150, 0.07, 200),
         (180, 150, 0.07, 200),
-        (60, 150, 0.07, 50),
+        (60, 150, 0.07, 200),
+        (60, 100, 0.1, 50),
     )
 )
 """How many candidates the first part proposes, and how large the trees are and how much of a history is looked at; the
@@ -92,24 +96,24 @@ def distilled(
     parts: Mapping[str, Scorer],
     lessons: Lessons,
     value_of: Callable[[Blend], float],
-    answering_ms: Callable[[Blend], float],
+    answering_ms: Callable[[Sequence[Blend]], Sequence[float]],
     full: Blend,
     shares: Mapping[str, float],
     rng: Generator,
     until_s: float = math.inf,
 ) -> Distillation:
-    """Return the smallest blend that keeps ``KEEPS`` of the value of ``full``, or else the best within ``MOST_MS``.
+    """Return the first blend found that keeps ``KEEPS`` of the value of ``full``, or else the best within ``MOST_MS``.
 
-    To the parts ``AT_HAND`` others are added one by one, each time the one of ``MOST_COMPARED`` with which a small
-    blend answers best in time, as long as that is better than without; then all ``SIZES`` are tried, with and without
-    the last of these. What answers too late learns from no more than ``ROWS_TO_TIME`` and is not judged. Where none
-    answers in time, it is the quickest.
+    The one of ``MOST_COMPARED`` parts that is worth most alone, beside those ``AT_HAND``, proposes. What each of the
+    others adds to the time is measured, and the sets of them that fit into ``MOST_MS`` are tried, those that tell
+    most in the large blend first; then the best set is tried in all ``SIZES``. What answers too late learns from no
+    more than ``ROWS_TO_TIME`` and is not judged. Where none answers in time, it is the quickest.
 
     Args:
         parts: Of the large blend, fitted on what is known when the questions are asked.
         lessons: What the large blend learned from.
         value_of: Returns how well a blend answers the questions; higher is better.
-        answering_ms: Returns how many milliseconds it takes to answer one.
+        answering_ms: Returns how many milliseconds each of some blends takes to answer one.
         full: The large blend.
         shares: How much each part tells in the large blend.
         rng: Draws the seeds of trees.
@@ -121,44 +125,81 @@ def distilled(
     left.sort(key=lambda name: -shares[name])
     if not left:
         at_hand, left = [], at_hand
-    chosen: list[str] = []
-    best: Distillation | None = None
-    whole = value_of(full)
+    whole, quiet_ms = value_of(full), math.inf
+
+    def settings_of(some: Sequence[str], size: tuple[int, DistilledSettings] = SIZES[0]) -> DistilledSettings:
+        candidates, config = size
+        more = {name: 0 if name in LOOKING_AT_ALL else MORE_CANDIDATES for name in some}
+        counts = dict.fromkeys(at_hand, 0) | more | {some[0]: candidates}
+        return config.model_copy(update={"candidates": counts})
+
+    def grown(every: Sequence[DistilledSettings], rows: int) -> list[Distilled]:
+        drawn = rng.spawn(len(every))
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            return list(pool.map(lambda config, rng: refitted(parts, lessons, config, rng, rows), every, drawn))
+
+    def quiet_ms_of(blends: Sequence[Distilled]) -> list[float]:
+        """Return how long each takes while nobody else is at work, as what always takes the same then tells."""
+        nonlocal quiet_ms
+        now_ms, *took_ms = answering_ms([measure, *blends])
+        quiet_ms = min(quiet_ms, now_ms)
+        return [ms * quiet_ms / now_ms for ms in took_ms]
 
     def judged(blend: Distilled, took_ms: float) -> Distillation:
         value = value_of(blend)
         return Distillation(blend, value, value / whole if whole else 1.0, took_ms)
 
-    def tried(some: Sequence[str], size: tuple[int, DistilledSettings], rows: int) -> Distillation:
-        candidates, config = size
-        more = {name: 0 if name in LOOKING_AT_ALL else MORE_CANDIDATES for name in some}
-        counts = dict.fromkeys(at_hand, 0) | more | {some[0]: candidates}
-        settings = config.model_copy(update={"candidates": counts})
-        for learned_from in (ROWS_TO_TIME, rows):
-            blend = refitted(parts, lessons, settings, rng, learned_from)
-            took_ms = answering_ms(blend)
-            if took_ms > MOST_MS:
-                return Distillation(blend, 0.0, 0.0, took_ms)
-        return judged(blend, took_ms)
+    def tried(every: Sequence[DistilledSettings], rows: int) -> list[Distillation]:
+        """Return what comes of each; trees grow beside each other, but what is timed has the machine alone."""
+        small = grown(every, ROWS_TO_TIME)
+        took_ms = quiet_ms_of(small)
+        in_time = [at for at, ms in enumerate(took_ms) if ms <= MOST_MS]
+        found = [Distillation(blend, 0.0, 0.0, ms) for blend, ms in zip(small, took_ms, strict=True)]
+        for at, blend in zip(in_time, grown([every[at] for at in in_time], rows), strict=True):
+            found[at] = judged(blend, took_ms[at])
+        return found
 
     compared_s = monotonic() + SHARE_TO_COMPARE * (until_s - monotonic())
-    while left and len(chosen) < MOST_TABLES and (best is None or (best.kept < KEEPS and monotonic() < compared_s)):
-        found = {name: tried([*chosen, name], SIZES[0], ROWS_TO_COMPARE) for name in left[:MOST_COMPARED]}
-        name = max(found, key=lambda name: _worth(found[name]))
-        if best is not None and _worth(found[name]) <= _worth(best):
-            break
-        best = found[name]
-        chosen.append(name)
-        left.remove(name)
-    assert best is not None
-    # What the part that was added last costs may be better spent on more candidates and trees.
-    for some, size in product(filter(None, (chosen, chosen[:-1])), SIZES):
-        if monotonic() > until_s or (best.kept >= KEEPS and best.answering_ms <= MOST_MS):
-            break
-        best = max(best, tried(some, size, ROWS), key=_worth)
+    proposing = [name for name in left if name not in LOOKING_AT_ALL] or left
+    (measure,) = grown([settings_of(proposing[:1])], ROWS_TO_TIME)
+    best = max(tried([settings_of([name]) for name in proposing[:MOST_COMPARED]], ROWS_TO_COMPARE), key=_worth)
+    first = next(name for name in proposing if best.blend.config.candidates.get(name))
+
+    def best_of(every: Sequence[DistilledSettings], until_s: float) -> Distillation:
+        """Return the best of those that are tried in time, and of what was best before."""
+        found = best
+        for start in range(0, len(every), AT_ONCE):
+            if monotonic() > until_s or (found.kept >= KEEPS and found.answering_ms <= MOST_MS):
+                break
+            found = max([found, *tried(every[start : start + AT_ONCE], ROWS)], key=_worth)
+        return found
+
+    others = [name for name in left if name != first][:MOST_ADDED]
+    if monotonic() <= until_s and best.kept < KEEPS and best.answering_ms <= MOST_MS:
+        alone_ms, *beside_ms = quiet_ms_of(
+            grown([settings_of([first]), *(settings_of([first, name]) for name in others)], ROWS_TO_TIME)
+        )
+        adding_ms = {name: max(0.0, ms - alone_ms) for name, ms in zip(others, beside_ms, strict=True)}
+        sets = fullest_sets(adding_ms, MOST_MS - alone_ms, shares)
+        best = best_of([settings_of([first, *some]) for some in sets], compared_s)
+    some = [first, *(name for name in others if name in best.blend.config.candidates)]
+    sizes = SIZES[1:] if len(some) > 1 else SIZES
+    best = best_of([settings_of(some, size) for size in sizes], until_s)
     if best.answering_ms <= MOST_MS:
         return best
     return judged(refitted(parts, lessons, best.blend.config, rng), best.answering_ms)
+
+
+def fullest_sets(costs: Mapping[str, float], most: float, values: Mapping[str, float]) -> list[tuple[str, ...]]:
+    """Return the sets that cost no more than ``most`` and leave no room for another, the most valuable first."""
+    found = [
+        some
+        for n in range(len(costs) + 1)
+        for some in combinations(costs, n)
+        if (left := most - sum(costs[one] for one in some)) >= 0 or not some
+        if not any(costs[one] <= left for one in costs if one not in some)
+    ]
+    return sorted(found, key=lambda some: -sum(values[one] for one in some))
 
 
 def _worth(one: Distillation) -> tuple[bool, float]:

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,7 +19,16 @@ from serving.query import Query
 from serving.recipes import BUILT_IN, Recipes
 from tests import worlds
 from training import distillation
-from training.distillation import AT_HAND, KEEPS, ROWS, ROWS_TO_TIME, columns_of_parts, distilled, refitted
+from training.distillation import (
+    AT_HAND,
+    KEEPS,
+    ROWS,
+    ROWS_TO_TIME,
+    columns_of_parts,
+    distilled,
+    fullest_sets,
+    refitted,
+)
 from training.lessons import Lessons, lessons_of
 from training.protocols import bought_within
 
@@ -27,9 +37,9 @@ LARGE = cast(Blend, object())
 """A large blend of which no more is asked than what it reaches."""
 
 
-def in_time(blend: Blend) -> float:
-    """Return 0.1 ms."""
-    return 0.1
+def in_time(blends: Sequence[Blend]) -> list[float]:
+    """Return 0.1 ms for each."""
+    return [0.1] * len(blends)
 
 
 @pytest.fixture(scope="module")
@@ -70,8 +80,8 @@ def bundle(snapshot: Snapshot) -> Bundle:
             found.append(np.isin(items, questions.relevant[number].indices).any())
         return float(np.mean(found))
 
-    def took_ms(blend: Blend) -> float:
-        return 0.1 * sum(name not in AT_HAND for name in blend.parts)
+    def took_ms(blends: Sequence[Blend]) -> list[float]:
+        return [0.1 * sum(name not in AT_HAND for name in blend.parts) for blend in blends]
 
     small = distilled(parts, told, found_by, took_ms, blend, dict.fromkeys(parts, 0.0), rng)
     assert small.kept >= KEEPS
@@ -109,51 +119,61 @@ def two_parts(snapshot: Snapshot) -> tuple[dict[str, Scorer], Lessons]:
     return parts, lessons_of(parts, dict.fromkeys(parts, ITEMS), questions, repeats=False).telling()
 
 
-def test_what_looks_at_all_items_only_follows_a_table_and_what_tells_most_is_looked_at_first(
-    two_parts: tuple[dict[str, Scorer], Lessons], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def value_of(blend: Blend) -> float:
-        """Return more for more parts, and something for the table alone."""
-        return 10.0 if blend is LARGE else float(len(blend.parts)) * (Successors.name in blend.parts)
-
-    given = (
-        *two_parts,
-        value_of,
-        in_time,
-        LARGE,
-        {Successors.name: 0.1, Embeddings.name: 0.9},
-        np.random.default_rng(0),
-    )
-    small = distilled(*given)
-    out_of_time = distilled(*given, until_s=0.0)
-    monkeypatch.setattr(distillation, "MOST_COMPARED", 1)
-    by_shares = distilled(*given)
-
-    assert small.blend.config.candidates == {Successors.name: 60, Embeddings.name: 0}
-    assert out_of_time.blend.config.candidates == {Successors.name: 60}
-    assert by_shares.blend.config.candidates == {Embeddings.name: 60, Successors.name: 30}
-
-
-def test_more_candidates_may_be_worth_more_than_the_part_that_was_added_last(
+def test_what_looks_at_all_items_only_follows_a_table_however_much_it_tells(
     two_parts: tuple[dict[str, Scorer], Lessons],
 ) -> None:
-    def is_large(blend: Blend) -> tuple[bool, bool]:
-        return len(blend.parts) > 1, blend.config.candidates.get(Successors.name) == 180
+    def value_of(blend: Blend) -> float:
+        """Return more for more parts."""
+        return 10.0 if blend is LARGE else float(len(blend.parts))
+
+    shares = {Successors.name: 0.1, Embeddings.name: 0.9}
+    given = (*two_parts, value_of, in_time, LARGE, shares, np.random.default_rng(0))
+    small = distilled(*given)
+    out_of_time = distilled(*given, until_s=0.0)
+
+    assert small.blend.config.candidates == {Successors.name: 120, Embeddings.name: 0}
+    assert out_of_time.blend.config.candidates == {Successors.name: 120}
+
+
+def test_a_part_for_which_no_time_is_left_by_what_it_adds_is_not_tried(
+    two_parts: tuple[dict[str, Scorer], Lessons],
+) -> None:
+    def answering_ms(blends: Sequence[Blend]) -> list[float]:
+        """Return what is in time alone, and planned too late together: 0.25 ms each."""
+        return [0.25 * len(blend.parts) for blend in blends]
 
     def value_of(blend: Blend) -> float:
-        """Return more for two parts than for one, and for 180 candidates more than for two parts."""
-        several, more = (False, False) if blend is LARGE else is_large(blend)
-        return 10.0 if blend is LARGE else 1.0 + several + 2 * more
-
-    def answering_ms(blend: Blend) -> float:
-        """Return that both together are late."""
-        return 0.5 if all(is_large(blend)) else 0.4
+        return 10.0 if blend is LARGE else float(len(blend.parts))
 
     shares = dict.fromkeys(two_parts[0], 0.5)
     small = distilled(*two_parts, value_of, answering_ms, LARGE, shares, np.random.default_rng(0))
 
-    assert small.blend.config.candidates == {Successors.name: 180}
-    assert small.value == 3.0
+    assert list(small.blend.config.candidates) == [Successors.name]
+    assert small.answering_ms == 0.25
+
+
+def test_more_candidates_are_tried_with_the_best_parts(two_parts: tuple[dict[str, Scorer], Lessons]) -> None:
+    def value_of(blend: Blend) -> float:
+        """Return more for two parts than for one, and for 180 candidates more than for 120."""
+        if blend is LARGE:
+            return 10.0
+        return len(blend.parts) + 2.0 * (blend.config.candidates[Successors.name] == 180)
+
+    shares = dict.fromkeys(two_parts[0], 0.5)
+    small = distilled(*two_parts, value_of, in_time, LARGE, shares, np.random.default_rng(0))
+
+    assert small.blend.config.candidates == {Successors.name: 180, Embeddings.name: 0}
+    assert (small.value, small.kept) == (4.0, 0.4)
+
+
+def test_the_fullest_sets_leave_no_room_and_come_in_order_of_their_value() -> None:
+    costs = {"a": 0.1, "b": 0.2, "c": 0.3, "d": 0.9}
+    values = {"a": 0.1, "b": 0.2, "c": 0.25, "d": 1.0}
+
+    assert fullest_sets(costs, 0.45, values) == [("a", "c"), ("a", "b")]
+    assert fullest_sets(costs, 0.65, values) == [("a", "b", "c")]
+    assert fullest_sets(costs, 0.05, values) == [()]
+    assert fullest_sets(costs, -0.1, values) == [()]
 
 
 def test_of_what_answers_too_late_the_quickest_is_taken_and_only_that_learns_from_more_and_is_looked_at(
@@ -170,9 +190,9 @@ def test_of_what_answers_too_late_the_quickest_is_taken_and_only_that_learns_fro
         looked_at.append(blend)
         return 10.0 if blend is LARGE else 4.0
 
-    def answering_ms(blend: Blend) -> float:
-        """Return less for the table."""
-        return 2.0 if Successors.name in blend.parts else 3.0
+    def answering_ms(blends: Sequence[Blend]) -> list[float]:
+        """Return too much, and more for more."""
+        return [2.0 + len(blend.parts) for blend in blends]
 
     monkeypatch.setattr(distillation, "refitted", noted)
     shares = dict.fromkeys(two_parts[0], 0.5)
@@ -182,7 +202,7 @@ def test_of_what_answers_too_late_the_quickest_is_taken_and_only_that_learns_fro
     assert set(learned_from[:-1]) == {ROWS_TO_TIME}
     assert learned_from[-1] == ROWS
     assert list(small.blend.config.candidates) == [Successors.name]
-    assert (small.value, small.kept, small.answering_ms) == (4.0, 0.4, 2.0)
+    assert (small.value, small.kept, small.answering_ms) == (4.0, 0.4, 3.0)
 
 
 @pytest.mark.parametrize("recipe", ["for_you", "quick"])
