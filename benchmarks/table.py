@@ -107,8 +107,8 @@ keeps the trials, so that an interrupted run goes on, and shows them in MLflow.
 
 Recall: found among the first k / all to be found. NDCG: binary gains, divided by the best possible over
 min(k, relevant) places. HR: share of questions answered within the first k. MRR: 1 / place, 0 beyond k. The answering
-time is computation on one core for each ranking, median (99th percentile). Memory is the most that all processes held
-at once, looked at every second; what they share counts once.
+time is computation on one core for each ranking, median (99th percentile) over 150 questions, of each the shortest of
+five times. Memory is the most that all processes held at once, looked at every second; what they share counts once.
 """
 
 

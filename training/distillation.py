@@ -125,69 +125,93 @@ def distilled(
     left.sort(key=lambda name: -shares[name])
     if not left:
         at_hand, left = [], at_hand
-    whole, quiet_ms = value_of(full), math.inf
-
-    def settings_of(some: Sequence[str], size: tuple[int, DistilledSettings] = SIZES[0]) -> DistilledSettings:
-        candidates, config = size
-        more = {name: 0 if name in LOOKING_AT_ALL else MORE_CANDIDATES for name in some}
-        counts = dict.fromkeys(at_hand, 0) | more | {some[0]: candidates}
-        return config.model_copy(update={"candidates": counts})
-
-    def grown(every: Sequence[DistilledSettings], rows: int) -> list[Distilled]:
-        drawn = rng.spawn(len(every))
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            return list(pool.map(lambda config, rng: refitted(parts, lessons, config, rng, rows), every, drawn))
-
-    def quiet_ms_of(blends: Sequence[Distilled]) -> list[float]:
-        """Return how long each takes while nobody else is at work, as what always takes the same then tells."""
-        nonlocal quiet_ms
-        now_ms, *took_ms = answering_ms([measure, *blends])
-        quiet_ms = min(quiet_ms, now_ms)
-        return [ms * quiet_ms / now_ms for ms in took_ms]
-
-    def judged(blend: Distilled, took_ms: float) -> Distillation:
-        value = value_of(blend)
-        return Distillation(blend, value, value / whole if whole else 1.0, took_ms)
-
-    def tried(every: Sequence[DistilledSettings], rows: int) -> list[Distillation]:
-        """Return what comes of each; trees grow beside each other, but what is timed has the machine alone."""
-        small = grown(every, ROWS_TO_TIME)
-        took_ms = quiet_ms_of(small)
-        in_time = [at for at, ms in enumerate(took_ms) if ms <= MOST_MS]
-        found = [Distillation(blend, 0.0, 0.0, ms) for blend, ms in zip(small, took_ms, strict=True)]
-        for at, blend in zip(in_time, grown([every[at] for at in in_time], rows), strict=True):
-            found[at] = judged(blend, took_ms[at])
-        return found
-
+    search = Search(parts, lessons, value_of, answering_ms, rng, at_hand, value_of(full))
     compared_s = monotonic() + SHARE_TO_COMPARE * (until_s - monotonic())
     proposing = [name for name in left if name not in LOOKING_AT_ALL] or left
-    (measure,) = grown([settings_of(proposing[:1])], ROWS_TO_TIME)
-    best = max(tried([settings_of([name]) for name in proposing[:MOST_COMPARED]], ROWS_TO_COMPARE), key=_worth)
+    alone = [search.settings_of([name]) for name in proposing[:MOST_COMPARED]]
+    best = max(search.tried(alone, ROWS_TO_COMPARE), key=_worth)
     first = next(name for name in proposing if best.blend.config.candidates.get(name))
-
-    def best_of(every: Sequence[DistilledSettings], until_s: float) -> Distillation:
-        """Return the best of those that are tried in time, and of what was best before."""
-        found = best
-        for start in range(0, len(every), AT_ONCE):
-            if monotonic() > until_s or (found.kept >= KEEPS and found.answering_ms <= MOST_MS):
-                break
-            found = max([found, *tried(every[start : start + AT_ONCE], ROWS)], key=_worth)
-        return found
-
     others = [name for name in left if name != first][:MOST_ADDED]
     if monotonic() <= until_s and best.kept < KEEPS and best.answering_ms <= MOST_MS:
-        alone_ms, *beside_ms = quiet_ms_of(
-            grown([settings_of([first]), *(settings_of([first, name]) for name in others)], ROWS_TO_TIME)
-        )
+        beside = [search.settings_of([first, *more]) for more in ([], *([name] for name in others))]
+        alone_ms, *beside_ms = search.quiet_ms_of(search.grown(beside, ROWS_TO_TIME))
         adding_ms = {name: max(0.0, ms - alone_ms) for name, ms in zip(others, beside_ms, strict=True)}
         sets = fullest_sets(adding_ms, MOST_MS - alone_ms, shares)
-        best = best_of([settings_of([first, *some]) for some in sets], compared_s)
+        best = search.best_of(best, [search.settings_of([first, *some]) for some in sets], compared_s)
     some = [first, *(name for name in others if name in best.blend.config.candidates)]
     sizes = SIZES[1:] if len(some) > 1 else SIZES
-    best = best_of([settings_of(some, size) for size in sizes], until_s)
+    best = search.best_of(best, [search.settings_of(some, size) for size in sizes], until_s)
     if best.answering_ms <= MOST_MS:
         return best
-    return judged(refitted(parts, lessons, best.blend.config, rng), best.answering_ms)
+    return search.judged(refitted(parts, lessons, best.blend.config, rng), best.answering_ms)
+
+
+@dataclass(slots=True, eq=False)
+class Search:
+    """What a small blend is looked for with.
+
+    Attributes:
+        parts, lessons, value_of, answering_ms, rng: See ``distilled``.
+        at_hand: Names of the parts that every small blend has.
+        whole: What the large blend reached.
+        measured_ms: The least that was ever taken by the first blend that was timed. All others are timed beside it:
+            it always takes the same, so how much longer it takes tells how much else the machine has to do.
+    """
+
+    parts: Mapping[str, Scorer]
+    lessons: Lessons
+    value_of: Callable[[Blend], float]
+    answering_ms: Callable[[Sequence[Blend]], Sequence[float]]
+    rng: Generator
+    at_hand: Sequence[str]
+    whole: float
+    measured_ms: float = math.inf
+    _measure: Distilled | None = None
+
+    def settings_of(self, some: Sequence[str], size: tuple[int, DistilledSettings] = SIZES[0]) -> DistilledSettings:
+        """Return the settings of a small blend of the parts ``some``, the first of which proposes most."""
+        candidates, config = size
+        more = {name: 0 if name in LOOKING_AT_ALL else MORE_CANDIDATES for name in some}
+        counts = dict.fromkeys(self.at_hand, 0) | more | {some[0]: candidates}
+        return config.model_copy(update={"candidates": counts})
+
+    def grown(self, every: Sequence[DistilledSettings], rows: int) -> list[Distilled]:
+        """Return a blend for each of the settings, learned from so many rows."""
+        drawn = self.rng.spawn(len(every))
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            return list(
+                pool.map(lambda config, rng: refitted(self.parts, self.lessons, config, rng, rows), every, drawn)
+            )
+
+    def quiet_ms_of(self, blends: Sequence[Distilled]) -> list[float]:
+        """Return how long each takes to answer while the machine has nothing else to do."""
+        self._measure = self._measure or blends[0]
+        now_ms, *took_ms = self.answering_ms([self._measure, *blends])
+        self.measured_ms = min(self.measured_ms, now_ms)
+        return [ms * self.measured_ms / now_ms for ms in took_ms]
+
+    def judged(self, blend: Distilled, took_ms: float) -> Distillation:
+        """Return how well ``blend`` answers, in what time is known."""
+        value = self.value_of(blend)
+        return Distillation(blend, value, value / self.whole if self.whole else 1.0, took_ms)
+
+    def tried(self, every: Sequence[DistilledSettings], rows: int) -> list[Distillation]:
+        """Return what comes of each; what answers too late learns from few rows and is not judged."""
+        small = self.grown(every, ROWS_TO_TIME)
+        took_ms = self.quiet_ms_of(small)
+        in_time = [at for at, ms in enumerate(took_ms) if ms <= MOST_MS]
+        found = [Distillation(blend, 0.0, 0.0, ms) for blend, ms in zip(small, took_ms, strict=True)]
+        for at, blend in zip(in_time, self.grown([every[at] for at in in_time], rows), strict=True):
+            found[at] = self.judged(blend, took_ms[at])
+        return found
+
+    def best_of(self, best: Distillation, every: Sequence[DistilledSettings], until_s: float) -> Distillation:
+        """Return the best of ``best`` and those that are tried until ``monotonic()`` is beyond ``until_s``."""
+        for start in range(0, len(every), AT_ONCE):
+            if monotonic() > until_s or (best.kept >= KEEPS and best.answering_ms <= MOST_MS):
+                break
+            best = max([best, *self.tried(every[start : start + AT_ONCE], ROWS)], key=_worth)
+        return best
 
 
 def fullest_sets(costs: Mapping[str, float], most: float, values: Mapping[str, float]) -> list[tuple[str, ...]]:
