@@ -170,7 +170,7 @@ def _explained(codes, unit, rows, weight, alpha):  # type: ignore[no-untyped-def
 
     ``U`` are the vectors of those ``rows`` that weigh anything, each once, with the confidences ``c``.
     """
-    factors = codes.shape[1]
+    factors = np.uintp(codes.shape[1])  # without signs, see ``inner_products``
     told, everything = np.zeros(factors, np.float32), np.zeros(factors, np.float32)
     order = np.argsort(rows, kind="mergesort")
     chosen, excess = np.empty(len(rows), np.uintp), np.empty(len(rows))
@@ -180,8 +180,9 @@ def _explained(codes, unit, rows, weight, alpha):  # type: ignore[no-untyped-def
         while k < len(order) and rows[order[k]] == row:
             total += weight[order[k]]
             if row >= 0:
-                for f in range(factors):
-                    everything[f] += unit[row] * codes[row, f]
+                at, worth = np.uintp(row), unit[row]
+                for f in range(np.uintp(0), factors):
+                    everything[f] += worth * np.float32(codes[at, f])
             k += 1
         if row >= 0 and total > 0:
             chosen[n], excess[n] = row, _excess(total, alpha)
@@ -189,9 +190,10 @@ def _explained(codes, unit, rows, weight, alpha):  # type: ignore[no-untyped-def
     if n == 0:
         return told, 0.0
     mine, excess = np.empty((n, factors), np.float32), excess[:n]
-    for k in range(n):
-        for f in range(factors):
-            mine[k, f] = unit[chosen[k]] * codes[chosen[k], f]
+    for k in range(np.uintp(0), np.uintp(n)):
+        worth = unit[chosen[k]]
+        for f in range(np.uintp(0), factors):
+            mine[k, f] = worth * np.float32(codes[chosen[k], f])
     if n < factors:
         # By the Woodbury identity, with as many unknowns as there are items.
         left = (mine @ mine.T).astype(np.float64)
@@ -199,11 +201,12 @@ def _explained(codes, unit, rows, weight, alpha):  # type: ignore[no-untyped-def
             left[row] *= excess[row]
             left[row, row] += 1
         share = np.linalg.solve(left, 1 + excess)
-        for row in range(n):
-            for f in range(factors):
-                told[f] += np.float32(share[row]) * mine[row, f]
+        for k in range(np.uintp(0), np.uintp(n)):
+            its = np.float32(share[k])
+            for f in range(np.uintp(0), factors):
+                told[f] += its * mine[k, f]
     else:
         exact = mine.astype(np.float64)
-        left = exact.T @ (excess.reshape(-1, 1) * exact) + np.eye(factors)
+        left = exact.T @ (excess.reshape(-1, 1) * exact) + np.eye(codes.shape[1])
         told[:] = np.linalg.solve(left, exact.T @ (1 + excess))
     return told, float((told * everything).sum()) / len(rows)

@@ -130,9 +130,10 @@ def _projection(item, weight, codes, unit, item_weight, ends):  # type: ignore[n
     projected, everything = np.zeros(codes.shape[1], np.float32), np.zeros(codes.shape[1], np.float32)
     mine = np.unique(item[weight > 0])
     for one in mine:
-        for f in range(len(projected)):
-            number = unit[one] * codes[one, f]
-            projected[f] += item_weight[one] * number
+        row, worth, counts = np.uintp(one), unit[one], item_weight[one]
+        for f in range(np.uintp(0), np.uintp(len(projected))):  # without signs, see ``inner_products``
+            number = worth * np.float32(codes[row, f])
+            projected[f] += counts * number
             everything[f] += number
     usual, product, start = np.zeros(len(ends), np.float32), np.float32(0), 0
     for scale in range(len(ends)):

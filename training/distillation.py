@@ -27,7 +27,7 @@ from training.lessons import Lessons
 
 KEEPS: Final = 0.99
 """Share of the large blend's value beyond which no better small one is looked for."""
-MOST_MS: Final = 0.45
+MOST_MS: Final = 0.4
 """So long an answer may take, to take half a millisecond when the machine has more to do."""
 AT_HAND: Final = (Popularity.name, Demand.name, HistoryShape.name)
 """Parts whose columns cost next to nothing: every small blend has them. To propose they would look at all items."""
