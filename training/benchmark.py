@@ -68,7 +68,7 @@ QUESTIONS_ALONE: Final = 1_500
 QUESTIONS_TOGETHER: Final = 15_000
 """So many choose the blend, at most; where the test knows the validation, its trees learn from them too."""
 QUESTIONS_EXPLAINED: Final = 200
-QUESTIONS_DISTILLED: Final = 4_000
+QUESTIONS_DISTILLED: Final = 8_000
 """So many compare small blends with the large one."""
 QUESTIONS_TIMED: Final = 150
 ROUNDS_TIMED: Final = 5

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
+from statistics import median
 from time import monotonic
 from typing import Final
 
@@ -27,8 +28,8 @@ from training.lessons import Lessons
 
 KEEPS: Final = 0.99
 """Share of the large blend's value beyond which no better small one is looked for."""
-MOST_MS: Final = 0.4
-"""So long an answer may take, to take half a millisecond when the machine has more to do."""
+MOST_MS: Final = 0.45
+"""So long an answer may take, to take half a millisecond where histories are longer or the machine has more to do."""
 AT_HAND: Final = (Popularity.name, Demand.name, HistoryShape.name)
 """Parts whose columns cost next to nothing: every small blend has them. To propose they would look at all items."""
 LOOKING_AT_ALL: Final = (ALS.name, Embeddings.name, Spectral.name)
@@ -134,7 +135,7 @@ def distilled(
     others = [name for name in left if name != first][:MOST_ADDED]
     if monotonic() <= until_s and best.kept < KEEPS and best.answering_ms <= MOST_MS:
         beside = [search.settings_of([first, *more]) for more in ([], *([name] for name in others))]
-        alone_ms, *beside_ms = search.quiet_ms_of(search.grown(beside, ROWS_TO_TIME))
+        alone_ms, *beside_ms = search.usual_ms_of(search.grown(beside, ROWS_TO_TIME))
         adding_ms = {name: max(0.0, ms - alone_ms) for name, ms in zip(others, beside_ms, strict=True)}
         sets = fullest_sets(adding_ms, MOST_MS - alone_ms, shares)
         best = search.best_of(best, [search.settings_of([first, *some]) for some in sets], compared_s)
@@ -154,8 +155,8 @@ class Search:
         parts, lessons, value_of, answering_ms, rng: See ``distilled``.
         at_hand: Names of the parts that every small blend has.
         whole: What the large blend reached.
-        measured_ms: The least that was ever taken by the first blend that was timed. All others are timed beside it:
-            it always takes the same, so how much longer it takes tells how much else the machine has to do.
+        measured_ms: How long the first blend that was timed took each time. All others are timed beside it: it always
+            takes the same, so that it takes longer than usual tells how much else the machine has to do.
     """
 
     parts: Mapping[str, Scorer]
@@ -165,7 +166,7 @@ class Search:
     rng: Generator
     at_hand: Sequence[str]
     whole: float
-    measured_ms: float = math.inf
+    measured_ms: list[float] = field(default_factory=list)
     _measure: Distilled | None = None
 
     def settings_of(self, some: Sequence[str], size: tuple[int, DistilledSettings] = SIZES[0]) -> DistilledSettings:
@@ -183,12 +184,12 @@ class Search:
                 pool.map(lambda config, rng: refitted(self.parts, self.lessons, config, rng, rows), every, drawn)
             )
 
-    def quiet_ms_of(self, blends: Sequence[Distilled]) -> list[float]:
-        """Return how long each takes to answer while the machine has nothing else to do."""
+    def usual_ms_of(self, blends: Sequence[Distilled]) -> list[float]:
+        """Return how long each takes to answer while the machine has as much to do as usual."""
         self._measure = self._measure or blends[0]
         now_ms, *took_ms = self.answering_ms([self._measure, *blends])
-        self.measured_ms = min(self.measured_ms, now_ms)
-        return [ms * self.measured_ms / now_ms for ms in took_ms]
+        self.measured_ms.append(now_ms)
+        return [ms * median(self.measured_ms) / now_ms for ms in took_ms]
 
     def judged(self, blend: Distilled, took_ms: float) -> Distillation:
         """Return how well ``blend`` answers, in what time is known."""
@@ -198,7 +199,7 @@ class Search:
     def tried(self, every: Sequence[DistilledSettings], rows: int) -> list[Distillation]:
         """Return what comes of each; what answers too late learns from few rows and is not judged."""
         small = self.grown(every, ROWS_TO_TIME)
-        took_ms = self.quiet_ms_of(small)
+        took_ms = self.usual_ms_of(small)
         in_time = [at for at, ms in enumerate(took_ms) if ms <= MOST_MS]
         found = [Distillation(blend, 0.0, 0.0, ms) for blend, ms in zip(small, took_ms, strict=True)]
         for at, blend in zip(in_time, self.grown([every[at] for at in in_time], rows), strict=True):

@@ -152,6 +152,26 @@ def test_a_part_for_which_no_time_is_left_by_what_it_adds_is_not_tried(
     assert small.answering_ms == 0.25
 
 
+def test_what_is_timed_while_the_machine_has_more_to_do_is_not_refused(
+    two_parts: tuple[dict[str, Scorer], Lessons],
+) -> None:
+    rounds: list[int] = []
+
+    def answering_ms(blends: Sequence[Blend]) -> list[float]:
+        """Return 0.3 ms for one part and 0.4 ms for both, and twice that from the third time on."""
+        rounds.append(len(blends))
+        return [(0.2 + 0.1 * len(blend.parts)) * (2 if len(rounds) > 2 else 1) for blend in blends]
+
+    def value_of(blend: Blend) -> float:
+        return 10.0 if blend is LARGE else float(len(blend.parts))
+
+    shares = dict.fromkeys(two_parts[0], 0.5)
+    small = distilled(*two_parts, value_of, answering_ms, LARGE, shares, np.random.default_rng(0))
+
+    assert small.blend.config.candidates == {Successors.name: 120, Embeddings.name: 0}
+    assert small.answering_ms == pytest.approx(0.4)
+
+
 def test_more_candidates_are_tried_with_the_best_parts(two_parts: tuple[dict[str, Scorer], Lessons]) -> None:
     def value_of(blend: Blend) -> float:
         """Return more for two parts than for one, and for 180 candidates more than for 120."""
