@@ -11,7 +11,9 @@ training benchmark``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 from time import thread_time
 from typing import Annotated, Any, Final, cast
 
@@ -41,7 +43,7 @@ from serving.pipeline import Pipeline
 from serving.query import Query
 from serving.recipes import BUILT_IN, Recipes
 from training.datasets import Questions
-from training.distillation import distilled
+from training.distillation import distilled, refitted
 from training.lessons import lessons_of
 from training.protocols import bought_within
 
@@ -50,6 +52,7 @@ PLACES: Final = 20
 CANDIDATES: Final = 100
 LESSONS: Final = 3_000
 ASKED: Final = 500
+TIMED: Final = 150
 ANSWERS_WITHIN_MS: Final = {"for_you": 3.0, "quick": 0.5}
 """What the median of each recipe is allowed to take."""
 
@@ -90,7 +93,18 @@ def blends(parts: dict[str, Scorer], questions: Questions, rng: np.random.Genera
             rankings[number, : len(items)] = items
         return float(ranking_metrics.ndcg(ranking_metrics.judged(rankings, few.relevant), PLACES).mean())
 
-    return full, distilled(parts, told, answered, answered(full), rng).blend
+    def answering_ms(some: Sequence[Blend]) -> list[float]:
+        few = questions.sample(TIMED, np.random.default_rng(0))
+        took_ms = np.empty((len(some), len(few)))
+        for number, (at, blend) in product(range(len(few)), enumerate(some)):
+            start_s = thread_time()
+            blend.candidates(few.histories.of(number), PLACES, few.asked_at(number))
+            took_ms[at, number] = 1000 * (thread_time() - start_s)
+        return list(np.median(took_ms, axis=1).tolist())
+
+    shares = dict.fromkeys(parts, 1 / len(parts))
+    small = distilled(parts, told, answered, answering_ms, full, shares, rng)
+    return full, refitted(parts, told, small.blend.config, rng)
 
 
 def main(

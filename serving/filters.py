@@ -111,10 +111,10 @@ class Rules:
 
     def keeps(self, items: IntArray) -> BoolArray:
         """Return which of ``items`` every rule keeps; same shape."""
-        keeps: BoolArray = _kept(items, *self._availability, self._without, self._bits)
-        for others in self._others:
-            keeps &= others(items)
-        return keeps
+        kept: BoolArray = _kept(items, *self._availability, self._without, self._bits)
+        for keeps in self._others:
+            kept &= keeps(items)
+        return kept
 
     def kept(self, items: IntArray) -> IntArray:
         """Return those of ``items`` that every rule keeps, in their order."""
@@ -326,7 +326,7 @@ def _refusals(items, in_catalog, visible, stock, published_s, expires_s, now_s):
 def _kept(items, in_catalog, visible, stock, published_s, expires_s, now_s, without, bits):  # type: ignore[no-untyped-def]
     """Return which of ``items`` may be shown, are not among those ``without`` and have their bit, where there are any.
 
-    Many are asked about, so those without are looked up in a table and not searched for.
+    Often many are asked about, so those without are looked up in a table and not searched for.
     """
     slots = empty_slots(len(without))
     for row in range(len(without)):

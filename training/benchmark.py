@@ -33,7 +33,7 @@ from models.scorer import Scorer
 from models.weighted_sum import WeightedSum, WeightedSumSettings
 from training.chooser import BLENDS, PARTS, Choice, Data, best_settings, without_history
 from training.datasets import Protocol, Questions, read
-from training.distillation import distilled, refitted
+from training.distillation import ROWS, distilled, refitted
 from training.lessons import Lessons
 from training.processes import processes, watched_memory
 from training.protocols import Plan, plan, ties_shuffled
@@ -71,7 +71,9 @@ QUESTIONS_EXPLAINED: Final = 200
 QUESTIONS_DISTILLED: Final = 8_000
 """So many compare small blends with the large one."""
 QUESTIONS_TIMED: Final = 150
+"""So many tell how long an answer takes."""
 ROUNDS_TIMED: Final = 5
+"""So many times each of them is asked; the shortest counts."""
 QUESTIONS_FOR_SUM: Final = 4_000
 LESSON_ROWS: Final = 3_000_000
 """So many candidates are learned from, at most: it is what the growth of trees leaves time for."""
@@ -83,8 +85,6 @@ LEAST_SHARE_TO_ASK: Final = 0.1
 few lists are worse than parts whose settings are."""
 ROWS_TO_CHOOSE: Final = 1_000_000
 """So many of them tell which blend is best, where the best is grown again with the validation."""
-ROWS_OF_SMALL: Final = 600_000
-"""Of so many, at most, the best small blend learns again where the validation is learned from too."""
 SHARE_UNTIL_OTHER_TREES: Final = 0.6
 """Share of the budget after which no other trees are begun."""
 SHARE_UNTIL_LAST_TREES: Final = 0.86
@@ -196,11 +196,11 @@ class Benchmark:
             found.append((self._measured(judged, len(answered.list_lengths)), blend, row_s))
         decisive = self._plan.metrics[-1]
         metrics, best, row_s = max(found, key=lambda one: one[0][decisive])
-        last, latest = best, None
+        last, for_small = best, lessons
         if self._plan.learns_from_validation:
             rows = max(len(few_lessons.right), (self._until_s(SHARE_UNTIL_LAST_TREES) - monotonic()) / row_s)
             every = Lessons.together([lessons, answered.thinned(rng).telling(), more])
-            last, latest = self._grown(parts, every.some(rows, rng), best.config), every.some(ROWS_OF_SMALL, rng)
+            last, for_small = self._grown(parts, every.some(rows, rng), best.config), every.some(ROWS, rng)
             del every
         shares = _shares(best, questions.sample(QUESTIONS_EXPLAINED, rng), self._plan.repeats)
         few = questions.sample(QUESTIONS_DISTILLED, rng)
@@ -224,9 +224,7 @@ class Benchmark:
                 rng,
                 self._until_s(SHARE_UNTIL_DISTILLED),
             )
-            distilled_blend = small.blend
-            if latest is not None:
-                distilled_blend = refitted(parts, latest, small.blend.config, rng, ROWS_OF_SMALL)
+            kept = refitted(parts, for_small, small.blend.config, rng)
         how = {
             "parts": {
                 name: {"settings": one.settings.model_dump(), "ndcg@20": one.ndcg, "trials": one.trials}
@@ -243,7 +241,7 @@ class Benchmark:
             },
         }
         ready = {name: self._folder / name for name in for_test}
-        return Chosen(settings, last.config, last.model, distilled_blend.config, distilled_blend.model, ready), how
+        return Chosen(settings, last.config, last.model, kept.config, kept.model, ready), how
 
     def test(self, chosen: Chosen) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
         """Return the metrics of the test, and those of its variants by name."""
@@ -259,8 +257,8 @@ class Benchmark:
         if self._plan.refit is not None:
             shuffled = ties_shuffled(questions, np.random.default_rng(self._seed))
             variants["ties shuffled"] = self._metrics(full, shuffled)
-            refitted, _ = self._rankers(chosen, REFIT)
-            variants["refitted with the validation items"] = self._metrics(refitted, questions)
+            knowing, _ = self._rankers(chosen, REFIT)
+            variants["refitted with the validation items"] = self._metrics(knowing, questions)
         return metrics, variants
 
     def _grown(self, parts: Mapping[str, Scorer], lessons: Lessons, config: BlendSettings) -> Blend:

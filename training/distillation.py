@@ -40,8 +40,10 @@ MOST_ADDED: Final = 10
 """Of so many others, at most, it is known what each adds to the time."""
 MORE_CANDIDATES: Final = 30
 """So many each of the others proposes."""
-ROWS: Final = 300_000
+ROWS: Final = 600_000
 """Rows of lessons that a small blend learns from, at most."""
+ROWS_TO_CHOOSE: Final = 300_000
+"""Rows that it learns from where parts and sizes are compared: in half the time nearly as well."""
 ROWS_TO_COMPARE: Final = 100_000
 """Rows that it learns from where only what proposes is compared with others."""
 ROWS_TO_TIME: Final = 20_000
@@ -103,12 +105,15 @@ def distilled(
     rng: Generator,
     until_s: float = math.inf,
 ) -> Distillation:
-    """Return the first blend found that keeps ``KEEPS`` of the value of ``full``, or else the best within ``MOST_MS``.
+    """Return the best small blend found that answers within ``MOST_MS``.
 
     The one of ``MOST_COMPARED`` parts that is worth most alone, beside those ``AT_HAND``, proposes. What each of the
-    others adds to the time is measured, and the sets of them that fit into ``MOST_MS`` are tried, those that tell
-    most in the large blend first; then the best set is tried in all ``SIZES``. What answers too late learns from no
-    more than ``ROWS_TO_TIME`` and is not judged. Where none answers in time, it is the quickest.
+    others adds to the time is measured, and the fullest sets of them within ``MOST_MS`` are tried, those that tell
+    most in the large blend first; then the best set is tried in the other ``SIZES``. Once ``KEEPS`` of the value of
+    ``full`` is kept, nothing else is tried. What answers too late learns from no more than ``ROWS_TO_TIME`` and is not
+    judged. Where none answers in time, it is the quickest.
+
+    The trees are those of the comparison; ``refitted`` learns from as many rows as there is time for afterwards.
 
     Args:
         parts: Of the large blend, fitted on what is known when the questions are asked.
@@ -118,7 +123,7 @@ def distilled(
         full: The large blend.
         shares: How much each part tells in the large blend.
         rng: Draws the seeds of trees.
-        until_s: Once ``monotonic()`` is beyond it, and some parts were tried alone, nothing else is.
+        until_s: Once ``monotonic()`` is beyond it, and some parts were tried alone, nothing else is compared.
     """
     at_hand = [name for name in AT_HAND if name in parts]
     # The sum of all parts would need them all, where their merger is a table of its own.
@@ -133,7 +138,7 @@ def distilled(
     best = max(search.tried(alone, ROWS_TO_COMPARE), key=_worth)
     first = next(name for name in proposing if best.blend.config.candidates.get(name))
     others = [name for name in left if name != first][:MOST_ADDED]
-    if monotonic() <= until_s and best.kept < KEEPS and best.answering_ms <= MOST_MS:
+    if monotonic() <= compared_s and best.kept < KEEPS and best.answering_ms <= MOST_MS:
         beside = [search.settings_of([first, *more]) for more in ([], *([name] for name in others))]
         alone_ms, *beside_ms = search.usual_ms_of(search.grown(beside, ROWS_TO_TIME))
         adding_ms = {name: max(0.0, ms - alone_ms) for name, ms in zip(others, beside_ms, strict=True)}
@@ -141,10 +146,12 @@ def distilled(
         best = search.best_of(best, [search.settings_of([first, *some]) for some in sets], compared_s)
     some = [first, *(name for name in others if name in best.blend.config.candidates)]
     sizes = SIZES[1:] if len(some) > 1 else SIZES
+    if best.answering_ms > MOST_MS:
+        sizes = sizes[::-1]  # the smallest first
     best = search.best_of(best, [search.settings_of(some, size) for size in sizes], until_s)
     if best.answering_ms <= MOST_MS:
         return best
-    return search.judged(refitted(parts, lessons, best.blend.config, rng), best.answering_ms)
+    return search.judged(refitted(parts, lessons, best.blend.config, rng, ROWS_TO_CHOOSE), best.answering_ms)
 
 
 @dataclass(slots=True, eq=False)
@@ -211,7 +218,7 @@ class Search:
         for start in range(0, len(every), AT_ONCE):
             if monotonic() > until_s or (best.kept >= KEEPS and best.answering_ms <= MOST_MS):
                 break
-            best = max([best, *self.tried(every[start : start + AT_ONCE], ROWS)], key=_worth)
+            best = max([best, *self.tried(every[start : start + AT_ONCE], ROWS_TO_CHOOSE)], key=_worth)
         return best
 
 
@@ -219,9 +226,9 @@ def fullest_sets(costs: Mapping[str, float], most: float, values: Mapping[str, f
     """Return the sets that cost no more than ``most`` and leave no room for another, the most valuable first."""
     found = [
         some
-        for n in range(len(costs) + 1)
+        for n in range(1, len(costs) + 1)
         for some in combinations(costs, n)
-        if (left := most - sum(costs[one] for one in some)) >= 0 or not some
+        if (left := most - sum(costs[one] for one in some)) >= 0
         if not any(costs[one] <= left for one in costs if one not in some)
     ]
     return sorted(found, key=lambda some: -sum(values[one] for one in some))

@@ -22,7 +22,7 @@ from training import distillation
 from training.distillation import (
     AT_HAND,
     KEEPS,
-    ROWS,
+    ROWS_TO_CHOOSE,
     ROWS_TO_TIME,
     columns_of_parts,
     distilled,
@@ -88,7 +88,7 @@ def bundle(snapshot: Snapshot) -> Bundle:
     return Bundle.of(snapshot, [*parts.values(), small.blend, blend], Blend.name, worlds.NOW, "")
 
 
-def test_the_part_that_tells_most_is_all_that_a_small_blend_needs_beside_those_at_hand(bundle: Bundle) -> None:
+def test_the_part_that_is_worth_most_alone_is_all_that_a_small_blend_needs_beside_those_at_hand(bundle: Bundle) -> None:
     small = bundle.scorers[Distilled.name]
     assert isinstance(small, Distilled)
     assert set(small.parts) == {Popularity.name, Successors.name}
@@ -138,8 +138,11 @@ def test_what_looks_at_all_items_only_follows_a_table_however_much_it_tells(
 def test_a_part_for_which_no_time_is_left_by_what_it_adds_is_not_tried(
     two_parts: tuple[dict[str, Scorer], Lessons],
 ) -> None:
+    timed_together: list[Blend] = []
+
     def answering_ms(blends: Sequence[Blend]) -> list[float]:
         """Return what is in time alone, and planned too late together: 0.25 ms each."""
+        timed_together.extend(blend for blend in blends if len(blend.parts) > 1)
         return [0.25 * len(blend.parts) for blend in blends]
 
     def value_of(blend: Blend) -> float:
@@ -150,6 +153,7 @@ def test_a_part_for_which_no_time_is_left_by_what_it_adds_is_not_tried(
 
     assert list(small.blend.config.candidates) == [Successors.name]
     assert small.answering_ms == 0.25
+    assert len(timed_together) == 1
 
 
 def test_what_is_timed_while_the_machine_has_more_to_do_is_not_refused(
@@ -192,8 +196,8 @@ def test_the_fullest_sets_leave_no_room_and_come_in_order_of_their_value() -> No
 
     assert fullest_sets(costs, 0.45, values) == [("a", "c"), ("a", "b")]
     assert fullest_sets(costs, 0.65, values) == [("a", "b", "c")]
-    assert fullest_sets(costs, 0.05, values) == [()]
-    assert fullest_sets(costs, -0.1, values) == [()]
+    assert fullest_sets(costs, 0.05, values) == []
+    assert fullest_sets(costs, -0.1, values) == []
 
 
 def test_of_what_answers_too_late_the_quickest_is_taken_and_only_that_learns_from_more_and_is_looked_at(
@@ -203,7 +207,7 @@ def test_of_what_answers_too_late_the_quickest_is_taken_and_only_that_learns_fro
     learned_from: list[int] = []
 
     def noted(*given: Any) -> Distilled:
-        learned_from.append(given[4] if len(given) > 4 else ROWS)
+        learned_from.append(given[4])
         return refitted(*given)
 
     def value_of(blend: Blend) -> float:
@@ -220,7 +224,7 @@ def test_of_what_answers_too_late_the_quickest_is_taken_and_only_that_learns_fro
 
     assert looked_at == [LARGE, small.blend]
     assert set(learned_from[:-1]) == {ROWS_TO_TIME}
-    assert learned_from[-1] == ROWS
+    assert learned_from[-1] == ROWS_TO_CHOOSE
     assert list(small.blend.config.candidates) == [Successors.name]
     assert (small.value, small.kept, small.answering_ms) == (4.0, 0.4, 3.0)
 
