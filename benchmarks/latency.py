@@ -100,7 +100,7 @@ def blends(parts: dict[str, Scorer], questions: Questions, rng: np.random.Genera
             start_s = thread_time()
             blend.candidates(few.histories.of(number), PLACES, few.asked_at(number))
             took_ms[at, number] = 1000 * (thread_time() - start_s)
-        return list(np.median(took_ms, axis=1).tolist())
+        return np.median(took_ms, axis=1).tolist()
 
     shares = dict.fromkeys(parts, 1 / len(parts))
     small = distilled(parts, told, answered, answering_ms, full, shares, rng)

@@ -33,3 +33,10 @@ def slot_of(slots, numbers, number):  # type: ignore[no-untyped-def]
     while slots[at] != 0 and numbers[np.uintp(slots[at] - 1)] != number:
         at = (at + one) & mask
     return at
+
+
+@njit(inline="always")
+def place_rows(slots, numbers, n):  # type: ignore[no-untyped-def]
+    """Put the rows of the first ``n`` of ``numbers``, into their slots; of equal ones the last stays."""
+    for row in range(n):
+        slots[slot_of(slots, numbers, numbers[row])] = row + 1

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from features.compiled import BOOLS, BYTES, DOUBLE, DOUBLES, INTS, LONG, LONGS
 from features.errors import InvalidInput
-from features.hash_table import empty_slots, slot_of
+from features.hash_table import empty_slots, place_rows, slot_of
 from features.interactions import History, IntArray
 from serving.admission import is_among, is_set, refusal
 from serving.live_catalog import LiveCatalog
@@ -329,8 +329,7 @@ def _kept(items, in_catalog, visible, stock, published_s, expires_s, now_s, with
     Often many are asked about, so those without are looked up in a table and not searched for.
     """
     slots = empty_slots(len(without))
-    for row in range(len(without)):
-        slots[slot_of(slots, without, without[row])] = row + 1
+    place_rows(slots, without, len(without))
     kept = np.empty(len(items), np.bool_)
     for k in range(len(items)):
         item = items[k]

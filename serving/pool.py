@@ -9,7 +9,7 @@ from numba import njit, types
 from numpy.typing import NDArray
 
 from features.compiled import DOUBLES, FLOATS, INTS, LONG, LONGS
-from features.hash_table import slot_of
+from features.hash_table import place_rows, slot_of
 from features.interactions import IntArray
 from serving.heap import sink
 
@@ -167,8 +167,7 @@ def _clear(slots, items, parts, n):  # type: ignore[no-untyped-def]
 
 @njit((_ITEMS, _ITEMS, LONG), cache=True)
 def _place(slots, items, n):  # type: ignore[no-untyped-def]
-    for row in range(n):
-        slots[slot_of(slots, items, items[row])] = row + 1
+    place_rows(slots, items, n)
 
 
 @njit

@@ -42,7 +42,7 @@ MORE_CANDIDATES: Final = 30
 """So many each of the others proposes."""
 ROWS: Final = 600_000
 """Rows of lessons that a small blend learns from, at most."""
-ROWS_TO_CHOOSE: Final = 300_000
+ROWS_TO_TRY: Final = 300_000
 """Rows that it learns from where parts and sizes are compared: in half the time nearly as well."""
 ROWS_TO_COMPARE: Final = 100_000
 """Rows that it learns from where only what proposes is compared with others."""
@@ -151,7 +151,7 @@ def distilled(
     best = search.best_of(best, [search.settings_of(some, size) for size in sizes], until_s)
     if best.answering_ms <= MOST_MS:
         return best
-    return search.judged(refitted(parts, lessons, best.blend.config, rng, ROWS_TO_CHOOSE), best.answering_ms)
+    return search.judged(refitted(parts, lessons, best.blend.config, rng, ROWS_TO_TRY), best.answering_ms)
 
 
 @dataclass(slots=True, eq=False)
@@ -218,7 +218,7 @@ class Search:
         for start in range(0, len(every), AT_ONCE):
             if monotonic() > until_s or (best.kept >= KEEPS and best.answering_ms <= MOST_MS):
                 break
-            best = max([best, *self.tried(every[start : start + AT_ONCE], ROWS_TO_CHOOSE)], key=_worth)
+            best = max([best, *self.tried(every[start : start + AT_ONCE], ROWS_TO_TRY)], key=_worth)
         return best
 
 

@@ -22,8 +22,8 @@ from training import distillation
 from training.distillation import (
     AT_HAND,
     KEEPS,
-    ROWS_TO_CHOOSE,
     ROWS_TO_TIME,
+    ROWS_TO_TRY,
     columns_of_parts,
     distilled,
     fullest_sets,
@@ -224,7 +224,7 @@ def test_of_what_answers_too_late_the_quickest_is_taken_and_only_that_learns_fro
 
     assert looked_at == [LARGE, small.blend]
     assert set(learned_from[:-1]) == {ROWS_TO_TIME}
-    assert learned_from[-1] == ROWS_TO_CHOOSE
+    assert learned_from[-1] == ROWS_TO_TRY
     assert list(small.blend.config.candidates) == [Successors.name]
     assert (small.value, small.kept, small.answering_ms) == (4.0, 0.4, 3.0)
 
