@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 from scipy import sparse
 
-from features.compiled import FLOAT_ROWS, FLOATS, INTS
+from features.compiled import DOUBLE, FLOAT_ROWS, FLOATS, INTS
 from features.interactions import DAY_S, History, IntArray
 from features.snapshot import Snapshot
 from models.content import ContentSettings, content_vectors
-from models.neighbours import divided, kept, likenesses
+from models.neighbours import divided, kept, latest_first, likenesses
 from models.sampled_softmax import Examples, SampledSoftmaxSettings, learned
 from models.scorer import (
     Features,
@@ -93,15 +93,12 @@ class Embeddings(Scorer):
 
     def scores(self, history: History, items: IntArray, now: datetime) -> Scores:
         """Return how likely each of ``items`` is to come next, as a share; 0 for what is not known."""
-        return self._likely(self._cosines(self._of(history, now)[np.newaxis], items)[:, 0])
+        columns: Features = self._columns(self._of(history, now)[:1], items)
+        return columns[:, 0]
 
     def features(self, history: History, items: IntArray, now: datetime) -> Features:
         """Return the score, and the cosines with the last item of the history and with the one before it."""
-        latest = self._recent(history, now)[0][:2]
-        columns = np.full((len(items), len(self.feature_names)), np.nan, np.float32)
-        columns[:, : 1 + len(latest)] = self._cosines(np.vstack([self._of(history, now), self.vectors[latest]]), items)
-        columns[:, 0] = self._likely(columns[:, 0])
-        return columns
+        return self._columns(self._of(history, now), items)
 
     def candidates(self, history: History, n: int, now: datetime) -> IntArray:
         """Return the ``n`` items that are the likeliest to come next."""
@@ -120,25 +117,20 @@ class Embeddings(Scorer):
     def _recent(self, history: History, now: datetime) -> tuple[IntArray, FloatArray]:
         """Return the items of the interactions that count, the last one first, and what each weighs."""
         weight = interaction_weights(history, self.event_weights, np.inf, now)
-        counts = np.flatnonzero(weight > 0)[::-1][: len(self.steps)]
-        return history.item[counts], weight[counts]
+        items, weight = latest_first(np.ascontiguousarray(history.item), weight, 1.0)
+        return items[: len(self.steps)], weight[: len(self.steps)]
 
     def _of(self, history: History, now: datetime) -> FloatArray:
+        """Return the vector of the history, and those of its last item and of the one before it."""
         return of_latest(self, history, now, lambda: self._told(history, now))
 
     def _told(self, history: History, now: datetime) -> FloatArray:
-        items, weight = self._recent(history, now)
-        told: FloatArray = np.einsum("k,kf,kf->f", weight, self.steps[: len(items)], self.vectors[items])
-        return told @ self.turn
+        told: FloatArray = _told(*self._recent(history, now), self.steps, self.vectors, self.turn)
+        return told
 
-    def _cosines(self, vectors: FloatArray, items: IntArray) -> FloatArray:
-        """Return the cosine of each of ``items`` with each of ``vectors``, 0 where one is 0; one row for each item."""
-        found: FloatArray = _cosines(vectors, self.vectors, self._lengths, items)
-        return found
-
-    def _likely(self, cosines: FloatArray) -> Scores:
-        likely = np.exp((cosines - 1) / np.float32(self.config.temperature))
-        return np.where(cosines != 0, likely, np.float32(0))
+    def _columns(self, told: FloatArray, items: IntArray) -> Features:
+        columns: Features = _columns(told, self.vectors, self._lengths, items, self.config.temperature)
+        return columns
 
     @cached_property
     def _lengths(self) -> FloatArray:
@@ -146,20 +138,41 @@ class Embeddings(Scorer):
         return found
 
 
-@njit((FLOAT_ROWS, FLOAT_ROWS, FLOATS, INTS), cache=True, fastmath=True)
-def _cosines(told, vectors, lengths, items):  # type: ignore[no-untyped-def]
-    found = np.zeros((len(items), len(told)), np.float32)
-    told_lengths = np.empty(len(told), np.float32)
-    for k in range(len(told)):
-        told_lengths[k] = np.sqrt((told[k] * told[k]).sum())
-    for row in range(len(items)):
-        for k in range(len(told)):
-            if lengths[items[row]] > 0 and told_lengths[k] > 0:
-                product = np.float32(0)
-                for f in range(told.shape[1]):
-                    product += told[k, f] * vectors[items[row], f]
-                found[row, k] = product / (lengths[items[row]] * told_lengths[k])
-    return found
+@njit((INTS, FLOATS, FLOAT_ROWS, FLOAT_ROWS, FLOAT_ROWS), cache=True, fastmath=True)
+def _told(items, weight, steps, vectors, turn):  # type: ignore[no-untyped-def]
+    """Return what ``Embeddings._of`` does, of the ``items`` of a history, the last one first; 3 rows at most."""
+    factors = np.uintp(vectors.shape[1])  # without signs, see ``inner_products``
+    total, told = np.zeros(factors, np.float32), np.zeros((1 + min(2, len(items)), factors), np.float32)
+    for k in range(np.uintp(0), np.uintp(len(items))):
+        row = np.uintp(items[k])
+        for f in range(np.uintp(0), factors):
+            total[f] += weight[k] * steps[k, f] * vectors[row, f]
+    for g in range(np.uintp(0), factors):
+        for f in range(np.uintp(0), factors):
+            told[0, f] += total[g] * turn[g, f]
+    for k in range(1, len(told)):
+        told[k] = vectors[items[k - 1]]
+    return told
+
+
+@njit((FLOAT_ROWS, FLOAT_ROWS, FLOATS, INTS, DOUBLE), cache=True, fastmath={"contract", "reassoc"})
+def _columns(told, vectors, lengths, items, temperature):  # type: ignore[no-untyped-def]
+    """Return how likely each of ``items`` is, by its cosine with the first that is ``told``, and those with the others.
+
+    Cosines are 0 where a vector is. What is not told is NaN.
+    """
+    columns = np.full((len(items), 3), np.nan, np.float32)
+    told_lengths = np.sqrt((told * told).sum(axis=1))
+    for k in range(len(items)):
+        row = np.uintp(items[k])
+        for one in range(np.uintp(0), np.uintp(len(told))):
+            product, length = np.float32(0), told_lengths[one] * lengths[row]
+            for f in range(np.uintp(0), np.uintp(told.shape[1])):
+                product += told[one, f] * vectors[row, f]
+            columns[k, one] = product / length if length > 0 else np.float32(0)
+        likely = columns[k, 0]
+        columns[k, 0] = np.exp((likely - np.float32(1)) / np.float32(temperature)) if likely != 0 else np.float32(0)
+    return columns
 
 
 def _made_of(snapshot: Snapshot, config: EmbeddingsSettings) -> sparse.csr_matrix:

@@ -107,7 +107,7 @@ class NeighbourScorer(Neighbours):
         before = len(history) - self.config.recent_interactions
         recent = history[before:] if before > 0 else history
         weight = interaction_weights(recent, self.event_weights, self.config.half_life_days, now)
-        return _latest_first(np.ascontiguousarray(recent.item), weight, self.config.step_decay)
+        return latest_first(np.ascontiguousarray(recent.item), weight, self.config.step_decay)
 
 
 def strongest(ties: sparse.csr_matrix, n: int) -> dict[str, NDArray[Any]]:
@@ -179,7 +179,7 @@ def _strongest(indptr, indices, data, n):  # type: ignore[no-untyped-def]
 
 
 @njit((INTS, FLOATS, DOUBLE), cache=True)
-def _latest_first(item, weight, step_decay):  # type: ignore[no-untyped-def]
+def latest_first(item, weight, step_decay):  # type: ignore[no-untyped-def]
     """Return the items that weigh something, the last one first, and what they weigh with each step back."""
     items, weights = np.empty(len(item), np.int32), np.empty(len(item), np.float32)
     n, share = 0, 1.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import ClassVar, Final, Self
 
 import numpy as np
@@ -98,11 +99,7 @@ class Spectral(Scorer):
 
     def features(self, history: History, items: IntArray, now: datetime) -> Features:
         """Return the score at each of ``SCALES``, and how each compares with the mean score of the history's items."""
-        projected, usual = self._projected(history, now)
-        scores = inner_products(self.codes, self.unit, items, projected, np.minimum(SCALES, len(projected)))
-        columns = np.empty((len(items), 2 * len(SCALES)), np.float32)
-        columns[:, : len(SCALES)] = scores
-        np.divide(scores, np.maximum(usual, np.float32(LEAST_USUAL)), out=columns[:, len(SCALES) :])
+        columns: Features = _columns(self.codes, self.unit, items, *self._projected(history, now), self._ends)
         return columns
 
     def candidates(self, history: History, n: int, now: datetime) -> IntArray:
@@ -119,9 +116,24 @@ class Spectral(Scorer):
 
     def _looked_at(self, history: History, now: datetime) -> tuple[FloatArray, FloatArray]:
         weight = interaction_weights(history, self.event_weights, np.inf, now)
-        item, ends = np.ascontiguousarray(history.item), np.minimum(SCALES, self.codes.shape[1])
-        found: tuple[FloatArray, FloatArray] = _projection(item, weight, self.codes, self.unit, self.item_weight, ends)
+        item = np.ascontiguousarray(history.item)
+        found: tuple[FloatArray, FloatArray]
+        found = _projection(item, weight, self.codes, self.unit, self.item_weight, self._ends)
         return found
+
+    @cached_property
+    def _ends(self) -> NDArray[np.int64]:
+        return np.minimum(SCALES, self.codes.shape[1])
+
+
+@njit((SHORT_ROWS, FLOATS, INTS, FLOATS, FLOATS, LONGS), cache=True)
+def _columns(codes, unit, items, projected, usual, ends):  # type: ignore[no-untyped-def]
+    """Return the columns of ``Spectral.features`` for what ``Spectral._projected`` returns."""
+    n = len(ends)
+    columns = np.empty((len(items), 2 * n), np.float32)
+    columns[:, :n] = inner_products(codes, unit, items, projected, ends)
+    columns[:, n:] = columns[:, :n] / np.maximum(usual, np.float32(LEAST_USUAL))
+    return columns
 
 
 @njit((INTS, FLOATS, SHORT_ROWS, FLOATS, FLOATS, LONGS), cache=True, fastmath=True)
