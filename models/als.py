@@ -191,11 +191,11 @@ def _solved(left, right):  # type: ignore[no-untyped-def]
         for k in range(np.uintp(0), column):
             rest -= left[column, k] * right[k]
         right[column] = rest / left[column, column]
-    for step in range(np.uintp(0), n):
-        row = n - np.uintp(1) - step
-        right[row] /= left[row, row]
-        for k in range(np.uintp(0), row):
-            right[k] -= left[row, k] * right[row]
+    for step in range(np.uintp(1), n + np.uintp(1)):
+        last = n - step
+        right[last] /= left[last, last]
+        for k in range(np.uintp(0), last):
+            right[k] -= left[last, k] * right[last]
     return right
 
 

@@ -211,6 +211,7 @@ class Search:
         found = [Distillation(blend, 0.0, 0.0, ms) for blend, ms in zip(small, took_ms, strict=True)]
         for at, blend in zip(in_time, self.grown([every[at] for at in in_time], rows), strict=True):
             found[at] = self.judged(blend, took_ms[at])
+        self.usual_ms_of([])  # a while later: the more often the measure was timed, the surer is what is usual
         return found
 
     def best_of(self, best: Distillation, every: Sequence[DistilledSettings], until_s: float) -> Distillation:

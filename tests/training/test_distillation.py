@@ -162,9 +162,9 @@ def test_what_is_timed_while_the_machine_has_more_to_do_is_not_refused(
     rounds: list[int] = []
 
     def answering_ms(blends: Sequence[Blend]) -> list[float]:
-        """Return 0.3 ms for one part and 0.4 ms for both, and twice that from the third time on."""
+        """Return 0.3 ms for one part and 0.4 ms for both, and twice that from the fourth time on."""
         rounds.append(len(blends))
-        return [(0.2 + 0.1 * len(blend.parts)) * (2 if len(rounds) > 2 else 1) for blend in blends]
+        return [(0.2 + 0.1 * len(blend.parts)) * (2 if len(rounds) > 3 else 1) for blend in blends]
 
     def value_of(blend: Blend) -> float:
         return 10.0 if blend is LARGE else float(len(blend.parts))
