@@ -2,9 +2,9 @@
 
 ``python -m benchmarks.table RESULTS_DIR [--out FILE]``
 
-RESULTS_DIR holds the JSON files that ``python -m training benchmark``, ``benchmarks.cold_start`` and
-``benchmarks.event_weights`` wrote, under any name; of several runs of one set all are shown, by their seed. What there
-is no file of is left open.
+RESULTS_DIR holds the JSON files that ``python -m training benchmark``, ``python -m training evaluate``,
+``benchmarks.cold_start`` and ``benchmarks.event_weights`` wrote, under any name, but that a file of ``evaluate`` is
+called like the shop; of several runs of one set all are shown, by their seed. What there is no file of is left open.
 """
 
 from __future__ import annotations
@@ -89,6 +89,11 @@ SETS: Final = {
     ),
 }
 
+SHOPS: Final = {
+    "complete_journey": "The Complete Journey: 1.47 million purchases by 2,469 households of 92,331 products"
+}
+"""What is called how, of those whose last days ``evaluate`` holds out."""
+
 INTRODUCTION: Final = """# Benchmarks
 
 Written by `python -m benchmarks.table RESULTS_DIR` from the files that the commands below wrote; nothing is typed in by
@@ -98,6 +103,7 @@ hand but what others published. Data sets are not part of this repository: a com
 python -m training benchmark DIR --protocol leave-one-out --json RESULTS_DIR/beauty.json   # or split, sessions
 python -m benchmarks.cold_start DIR --json RESULTS_DIR/cold_start.json
 python -m benchmarks.event_weights DIR --json RESULTS_DIR/event_weights.json
+python -m training evaluate --json RESULTS_DIR/complete_journey.json   # after make demo
 python -m benchmarks.table RESULTS_DIR
 ```
 
@@ -131,6 +137,7 @@ def page(found: Sequence[Mapping[str, Any]]) -> str:
     others = sorted({run["dataset"] for run in found if "dataset" in run} - SETS.keys())
     if others:
         parts.append("## Other sets\n\n" + _others([run for run in found if run.get("dataset") in others]))
+    parts += [_held_out(run) for run in found if "shop" in run]
     # What is not of a data set is told apart by what it holds.
     parts += [_cold_start(run) for run in found if "hidden_items" in run]
     parts += [_event_weights(run) for run in found if "any" in run and "new" in run]
@@ -147,6 +154,8 @@ def _read(folder: Path) -> list[dict[str, Any]]:
             raise InvalidInput(f"{path} is not JSON: {error}. Run its benchmark again, or take it away.") from None
         if "protocol" in one and "dataset" not in one:
             one["dataset"] = next((name for name in SETS if name.split("_")[-1] in path.stem), path.stem)
+        if "held_out_from" in one:
+            one["shop"] = path.stem
         found.append(one)
     return found
 
@@ -220,6 +229,22 @@ def _others(runs: Iterable[Mapping[str, Any]]) -> str:
         for run in runs
     ]
     return _table(("set", "protocol", "metrics", "cost"), rows)
+
+
+def _held_out(run: Mapping[str, Any]) -> str:
+    users, places = run["users"], run["places"]
+    of_each = [(target, measure) for target in users for measure in ("recall", "ndcg")]
+    rows = [
+        (name, *(_interval(model[target][measure]) if target in model else "-" for target, measure in of_each))
+        for name, model in run["models"].items()
+    ]
+    head = ("model", *(f"{target}, {measure}@{places}" for target, measure in of_each))
+    return (
+        f"## {SHOPS.get(run['shop'], run['shop'])}\n\n"
+        f"The last {run['days']} days, from {run['held_out_from']} on: all that {users['all']:,} of those who had "
+        f"bought before bought then, and what {users['new']:,} of them bought for the first time. Models have the "
+        f"settings that they come with.\n\n{_table(head, rows)}"
+    )
 
 
 def _cold_start(run: Mapping[str, Any]) -> str:

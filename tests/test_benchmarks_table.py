@@ -47,6 +47,24 @@ def test_a_set_without_a_run_says_so_and_a_set_nobody_published_on_is_shown_apar
     assert row(text, "toys")[2] == "recall@10 0.1312, ndcg@10 0.0800"
 
 
+def test_what_a_shop_sold_in_its_last_days_is_shown_for_each_model(tmp_path: Path) -> None:
+    one = {"mean": 0.25, "low": 0.2, "high": 0.3}
+    run = {
+        "held_out_from": "2017-12-04",
+        "days": 28,
+        "places": 20,
+        "users": {"all": 2000, "new": 1},
+        "models": {"als": {"coverage": 0.1, "all": {"recall": one, "ndcg": {**one, "mean": 0.275}}}},
+    }
+    (tmp_path / "complete_journey.json").write_text(json.dumps(run))
+    main(tmp_path, tmp_path / "README.md")
+    text = (tmp_path / "README.md").read_text()
+
+    assert "## The Complete Journey" in text
+    assert "all, recall@20 | all, ndcg@20 | new, recall@20 | new, ndcg@20" in text
+    assert row(text, "als")[1:] == ["0.2500 (0.2000 to 0.3000)", "0.2750 (0.2000 to 0.3000)", "-", "-"]
+
+
 def test_every_benchmark_that_can_be_run_is_listed() -> None:
     text = page([])
     for path in HERE.glob("*.py"):

@@ -57,7 +57,7 @@ def fit_command(
     from training.diagnostics import warnings
     from training.fit import MODELS
     from training.processes import processes
-    from training.report import comparison
+    from training.report import comparison, figures
     from training.tracking import CHALLENGER
     from training.workbench import Configuration, Workbench
 
@@ -83,7 +83,7 @@ def fit_command(
     tests = {name: ranked for name, (_, ranked) in fitted.items()}
     best = max(tests, key=lambda name: tests[name].filter(target="all")["ndcg"].to_numpy().mean())
     bench.tracking.name(fitted[best][0], CHALLENGER)
-    output.print(comparison(tests, bench.backtest, seed))
+    output.print(comparison(figures(tests, bench.backtest, seed)))
     bought_by = buyers(bench.backtest.past)
     for name, ranked in tests.items():
         for sentence in warnings(ranked, bought_by):
@@ -98,13 +98,16 @@ def evaluate_command(
     holdout_days: HoldoutDays = 28,
     seed: Seed = 0,
     workers: Workers = CORES,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", callback=in_a_folder, help="Where to write the figures, too.")
+    ] = None,
     var: Var = DEFAULT_VAR,
 ) -> None:
     """Test models with their default settings on the last days of the latest snapshot, and print one table."""
     from features.snapshot import Snapshot
     from training.fit import MODELS
     from training.processes import processes
-    from training.report import comparison
+    from training.report import comparison, figures
     from training.workbench import Configuration, Workbench
 
     configurations = [Configuration.of(name) for name in dict.fromkeys(models or MODELS)]
@@ -113,7 +116,10 @@ def evaluate_command(
     with processes(workers) as pool, _progress() as progress:
         bench = Workbench.of(layout, snapshot, holdout_days, seed, progress, pool)
         tests = bench.test_all(configurations)
-    output.print(comparison(tests, bench.backtest, seed))
+    found = figures(tests, bench.backtest, seed)
+    if json_file:
+        write(json_file, json.dumps(found, indent=2))
+    output.print(comparison(found))
 
 
 @app.command("simulate")

@@ -81,7 +81,7 @@ def _fitted(layout: Layout, progress: Progress) -> tuple[Workbench, Version]:
 
     from features.snapshot import Snapshot
     from training.processes import processes
-    from training.report import comparison
+    from training.report import comparison, figures
     from training.tracking import CHALLENGER
     from training.workbench import Configuration, Workbench
 
@@ -91,7 +91,7 @@ def _fitted(layout: Layout, progress: Progress) -> tuple[Workbench, Version]:
         tests = bench.test_all([Configuration.of(name) for name in BASELINES])
         version, tests[MODEL] = fitting.result()
     bench.tracking.name(version, CHALLENGER)
-    Console(highlight=False).print(comparison(tests, bench.backtest, SEED))
+    Console(highlight=False).print(comparison(figures(tests, bench.backtest, SEED)))
     challenger = bench.tracking.named(CHALLENGER)
     assert challenger is not None
     return bench, challenger

@@ -49,9 +49,16 @@ def test_a_model_is_fitted_evaluated_and_promoted(layout: Layout, command: Comma
     assert forced.status == 0
     assert served(layout) != bundle_id
 
-    evaluated = command("evaluate", "popularity", "own-frequency", "--workers", 1, "--var", layout.root)
+    figures = layout.root / "figures.json"
+    evaluated = command(
+        "evaluate", "popularity", "own-frequency", "--workers", 1, "--json", figures, "--var", layout.root
+    )
     assert evaluated.status == 0
     assert all(words in evaluated.text for words in ("popularity", "own-frequency", "recall@20", "NDCG@20"))
+    written = json.loads(figures.read_text())
+    ndcg = written["models"]["own-frequency"]["all"]["ndcg"]
+    assert ndcg["low"] <= ndcg["mean"] <= ndcg["high"]
+    assert f"{ndcg['mean']:.3f}".removeprefix("0") in evaluated.text
 
 
 def test_a_configuration_of_the_champion_is_promoted_for_its_newer_data(layout: Layout, command: Command) -> None:
