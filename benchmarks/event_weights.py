@@ -8,9 +8,10 @@ add-to-carts of the item itself remain known, and *new* ones, where nothing of w
 does, and items of the history are not ranked.
 
 An item's score is a mix of its ties (item-to-item) with the weighed history and of the weighed events of the buyer with
-the item itself. The ways to weigh differ in nothing else: a second cut, of what is left, chooses the mix and the
-exponents of the ties for each of them, and the weights where they are learned. Intervals are over buyers, each of whom
-counts with the mean over all cuts.
+the item itself. The ways to weigh differ in nothing else: a second cut, of what is left, chooses the mix of each, the
+exponents of the ties for all together, and the weights that are learned: first those in the history, which is a sum
+like the others', so that it could do all that they do. Intervals are over buyers, each of whom counts with the mean
+over all cuts.
 """
 
 from __future__ import annotations
@@ -53,11 +54,21 @@ Columns = list[NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Mix:
-    """How a score is made: ties of these exponents, and what each column counts."""
+    """How a score is made.
 
-    exponents: tuple[float, float]
-    weights: NDArray[np.float64]
+    Attributes:
+        in_history: What events of each way to weigh count in the history.
+        counts: What the ties with the history so weighed count, and the events with the item itself by each way.
+        ndcg: What came of it in the second cut.
+    """
+
+    in_history: NDArray[np.float64]
+    counts: NDArray[np.float64]
     ndcg: float
+
+    def scores(self, parts: Columns) -> NDArray[np.float64]:
+        """Return the score of every item, of what ``columns`` says of one question."""
+        return _sum(told(parts, self.in_history), self.counts)
 
 
 def cut(everything: Interactions, n_items: int, new: bool, rng: np.random.Generator) -> Stage:
@@ -82,10 +93,16 @@ def columns(ties: ItemToItem, ways: Sequence[NDArray[np.float32]], questions: Qu
     for number in range(len(questions)):
         history, now = questions.histories.of(number), questions.asked_at(number)
         tied = [replace(ties, event_weights=way).scores(history, every, now) for way in ways]
-        best = max(float(sum(tied).max()), 1e-9)
+        best = max(float(np.sum(tied, axis=0).max()), 1e-9)
         own = [np.bincount(history.item, way[history.event_type], n_items).astype(np.float32) for way in ways]
-        found.append([np.sqrt(one / best) for one in tied] + own)
+        found.append([one / np.float32(best) for one in tied] + own)
     return found
+
+
+def told(parts: Columns, in_history: NDArray[np.float64]) -> Columns:
+    """Return of ``parts`` the root of the ties, added up with the weights ``in_history``, and then the own events."""
+    n = len(in_history)
+    return [np.sqrt(_sum(parts[:n], in_history)).astype(np.float32), *parts[n:]]
 
 
 def ndcg(scored: list[NDArray[np.float64]], questions: Questions, new: bool) -> NDArray[np.float64]:
@@ -105,7 +122,7 @@ def mixed(found: list[Columns], questions: Questions, new: bool) -> NDArray[np.f
     rows, right, lengths = [], [], []
     for number, parts in enumerate(found):
         history, answer = questions.histories.of(number), questions.relevant[number].indices
-        total = np.sum(parts, axis=0)
+        total = np.sum(parts, axis=0, dtype=np.float32)
         total[history.item if new else history.item[history.event_type == PURCHASE]] = 0
         items = best_first(np.arange(len(total), dtype=np.int32), total, CANDIDATES)
         hit = np.isin(items, answer)
@@ -116,37 +133,47 @@ def mixed(found: list[Columns], questions: Questions, new: bool) -> NDArray[np.f
     return conditional_logit(np.concatenate(rows).astype(np.float32), np.concatenate(right), np.array(lengths))
 
 
+def mix_of(found: list[Columns], questions: Questions, new: bool) -> Mix:
+    """Return the mix of what ``columns`` found that answers the ``questions`` best."""
+    n_ways = len(found[0]) // 2
+    in_history = mixed([parts[:n_ways] for parts in found], questions, new) if n_ways > 1 else np.ones(1)
+    mix = Mix(in_history, mixed([told(parts, in_history) for parts in found], questions, new), 0.0)
+    return replace(mix, ndcg=float(ndcg([mix.scores(parts) for parts in found], questions, new).mean()))
+
+
 def run(
-    snapshot: Snapshot, way: tuple[float, ...] | None, new: bool, seed: int, folder: Path
-) -> tuple[NDArray[np.float64], Questions, NDArray[np.float64]]:
-    """Return the NDCG of each buyer in the outer cut, the questions, and the weights chosen for the columns."""
+    snapshot: Snapshot, new: bool, seed: int, folder: Path
+) -> tuple[dict[str, NDArray[np.float64]], Questions, Mix]:
+    """Return for each way to weigh the NDCG of each buyer in the outer cut; the questions; and what was learned."""
     n_items, names = len(snapshot.items), snapshot.manifest.event_types
     rng = np.random.default_rng(seed)
     test = cut(snapshot.interactions, n_items, new, rng)
     validation = cut(test.known, n_items, new, rng)
-    weights = dict(zip(TYPES, way or (1.0, 1.0, 1.0), strict=True))
-    one_hot = [np.array([name == one for name in names], np.float32) for one in TYPES]
-    ways = one_hot if way is None else [np.array([weights.get(name, 0.0) for name in names], np.float32)]
-    weighing = weighed(snapshot, weights, folder)
 
-    def ties(stage: Stage, exponents: tuple[float, float]) -> ItemToItem:
-        known = of_interactions(weighing, stage.known, snapshot.manifest.as_of, folder)
+    def found(way: tuple[float, ...] | None, stage: Stage, exponents: tuple[float, float]) -> list[Columns]:
+        weights = dict(zip(TYPES, way or (1.0, 1.0, 1.0), strict=True))
+        ways = [weights] if way else [{one: 1.0} for one in TYPES]
+        known = of_interactions(weighed(snapshot, weights, folder), stage.known, snapshot.manifest.as_of, folder)
         own, neighbour = exponents
         settings = ItemToItemSettings(
             own_exponent=own, neighbour_exponent=neighbour, neighbours=500, half_life_days=36_500, recent_items=1_000
         )
-        return ItemToItem.fit(known, settings, np.random.default_rng(0))
+        ties = ItemToItem.fit(known, settings, np.random.default_rng(0))
+        by_code = [np.array([one.get(name, 0.0) for name in names], np.float32) for one in ways]
+        return columns(ties, by_code, stage.questions)
 
-    best: Mix | None = None
-    for exponents in EXPONENTS:
-        found = columns(ties(validation, exponents), ways, validation.questions)
-        counts = mixed(found, validation.questions, new)
-        value = ndcg([_sum(parts, counts) for parts in found], validation.questions, new).mean()
-        if best is None or value > best.ndcg:
-            best = Mix(exponents, counts, float(value))
-    assert best is not None
-    found = columns(ties(test, best.exponents), ways, test.questions)
-    return ndcg([_sum(parts, best.weights) for parts in found], test.questions, new), test.questions, best.weights
+    mixes = {
+        exponents: {
+            label: mix_of(found(way, validation, exponents), validation.questions, new) for label, way in WAYS.items()
+        }
+        for exponents in EXPONENTS
+    }
+    exponents, best = max(mixes.items(), key=lambda one: sum(mix.ndcg for mix in one[1].values()))
+    by_way = {
+        label: ndcg([best[label].scores(parts) for parts in found(way, test, exponents)], test.questions, new)
+        for label, way in WAYS.items()
+    }
+    return by_way, test.questions, best["learned"]
 
 
 def main(
@@ -163,24 +190,21 @@ def main(
         workshop = Path(name)
         snapshot = read(folder, Protocol.LEAVE_ONE_OUT, True, workshop, np.random.default_rng(0)).snapshot
         for new in (False, True):
-            by_way: dict[str, NDArray[np.float64]] = {}
-            chosen_weights: list[list[float]] = []
-            for label, way in WAYS.items():
-                total, times = np.zeros(len(snapshot.users)), np.zeros(len(snapshot.users))
-                for seed in range(1 if quick else 3):
-                    values, questions, counts = run(snapshot, way, new, seed, workshop / "cuts")
-                    users = _asked(snapshot, questions)
-                    total[users] += values
-                    times[users] += 1
-                    if way is None:
-                        chosen_weights.append(counts.tolist())
-                by_way[label] = total[times > 0] / times[times > 0]
-            mean = np.mean([np.array(one) / max(one) for one in chosen_weights], axis=0).round(3).tolist()
+            total, times = {label: np.zeros(len(snapshot.users)) for label in WAYS}, np.zeros(len(snapshot.users))
+            learned: list[Mix] = []
+            for seed in range(1 if quick else 3):
+                of_cut, questions, mix = run(snapshot, new, seed, workshop / "cuts")
+                users = _asked(snapshot, questions)
+                times[users] += 1
+                for label in WAYS:
+                    total[label][users] += of_cut[label]
+                learned.append(mix)
+            by_way = {label: one[times > 0] / times[times > 0] for label, one in total.items()}
             question = "new" if new else "any"
             figures: dict[str, object] = {
                 "learned_weights": {
-                    "history": dict(zip(TYPES, mean[:3], strict=True)),
-                    "same item": dict(zip(TYPES, mean[3:], strict=True)),
+                    "history": _heaviest_1([mix.in_history for mix in learned]),
+                    "same item": _heaviest_1([mix.counts[1:] for mix in learned]),
                 }
             }
             for label, values in by_way.items():
@@ -199,6 +223,12 @@ def _asked(snapshot: Snapshot, questions: Questions) -> NDArray[np.int64]:
     of_session = np.zeros(int(snapshot.interactions.all.session.max()) + 1, np.int64)
     of_session[snapshot.interactions.all.session] = snapshot.interactions.users()
     return of_session[session]
+
+
+def _heaviest_1(weights: list[NDArray[np.float64]]) -> dict[str, float]:
+    """Return the mean over cuts of what each type weighs, the heaviest of a cut 1; all 0 where none tells anything."""
+    mean = np.mean([one / max(float(one.max()), 1e-9) for one in weights], axis=0)
+    return dict(zip(TYPES, mean.round(3).tolist(), strict=True))
 
 
 def _sum(parts: Columns, weights: NDArray[np.float64]) -> NDArray[np.float64]:
