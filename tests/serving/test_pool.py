@@ -75,10 +75,16 @@ def test_ties_grow_beyond_their_first_size() -> None:
 gains = st.floats(0, 1e6, width=32) | st.sampled_from([1.0, 2.0, 2.0001, 1e-30])
 
 
-@given(table=st.lists(st.lists(gains, min_size=150, max_size=150), min_size=1, max_size=4), n=st.integers(0, 160))
+@given(
+    some=st.lists(gains, min_size=1, max_size=60),
+    rows=st.integers(1, 4),
+    seed=st.integers(0, 2**32),
+    n=st.integers(0, 160),
+)
 def test_the_items_that_gain_most_come_in_order_of_their_gains_and_equal_ones_in_order_of_arrival(
-    table: list[list[float]], n: int
+    some: list[float], rows: int, seed: int, n: int
 ) -> None:
+    table = np.random.default_rng(seed).choice(np.array(some, np.float32), (rows, 150)).tolist()
     anchors = list(range(len(table)))
     pool, ties = Pool(150), Ties()
     found = tied(pool.cleared(1, None), ties, n, anchors, [1.0] * len(table), table)
