@@ -149,11 +149,12 @@ def run(
     rng = np.random.default_rng(seed)
     test = cut(snapshot.interactions, n_items, new, rng)
     validation = cut(test.known, n_items, new, rng)
+    weights_of = {label: dict(zip(TYPES, way or (1.0, 1.0, 1.0), strict=True)) for label, way in WAYS.items()}
+    weighing = {label: weighed(snapshot, weights, folder) for label, weights in weights_of.items()}
 
-    def found(way: tuple[float, ...] | None, stage: Stage, exponents: tuple[float, float]) -> list[Columns]:
-        weights = dict(zip(TYPES, way or (1.0, 1.0, 1.0), strict=True))
-        ways = [weights] if way else [{one: 1.0} for one in TYPES]
-        known = of_interactions(weighed(snapshot, weights, folder), stage.known, snapshot.manifest.as_of, folder)
+    def found(label: str, stage: Stage, exponents: tuple[float, float]) -> list[Columns]:
+        ways = [weights_of[label]] if WAYS[label] else [{one: 1.0} for one in TYPES]
+        known = of_interactions(weighing[label], stage.known, snapshot.manifest.as_of, folder)
         own, neighbour = exponents
         settings = ItemToItemSettings(
             own_exponent=own, neighbour_exponent=neighbour, neighbours=500, half_life_days=36_500, recent_items=1_000
@@ -163,15 +164,13 @@ def run(
         return columns(ties, by_code, stage.questions)
 
     mixes = {
-        exponents: {
-            label: mix_of(found(way, validation, exponents), validation.questions, new) for label, way in WAYS.items()
-        }
+        exponents: {label: mix_of(found(label, validation, exponents), validation.questions, new) for label in WAYS}
         for exponents in EXPONENTS
     }
     exponents, best = max(mixes.items(), key=lambda one: sum(mix.ndcg for mix in one[1].values()))
     by_way = {
-        label: ndcg([best[label].scores(parts) for parts in found(way, test, exponents)], test.questions, new)
-        for label, way in WAYS.items()
+        label: ndcg([best[label].scores(parts) for parts in found(label, test, exponents)], test.questions, new)
+        for label in WAYS
     }
     return by_way, test.questions, best["learned"]
 

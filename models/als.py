@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import ClassVar, Final, Self
 
 import numpy as np
@@ -18,7 +19,7 @@ from features.compiled import DOUBLE, FLOATS, INTS, SHORT_ROWS
 from features.interactions import History, IntArray
 from features.settings import Settings
 from features.snapshot import Snapshot
-from models.inner_products import inner_products, quantized
+from models.inner_products import compared_products, inner_products, quantized
 from models.scorer import (
     Features,
     Reason,
@@ -120,7 +121,8 @@ class ALS(Scorer):
 
     def features(self, history: History, items: IntArray, now: datetime) -> Features:
         """Return the score, and how it compares with the mean score of the items of the history."""
-        columns: Features = _columns(self.codes, self.unit, self.place, items, *self._user(history, now))
+        user, usual = self._user(history, now)
+        columns: Features = compared_products(self.codes, self.unit, self.place[items], user, self._ends, usual)
         return columns
 
     def candidates(self, history: History, n: int, now: datetime) -> IntArray:
@@ -133,18 +135,22 @@ class ALS(Scorer):
 
     def _products(self, rows: IntArray, history: History, now: datetime) -> Scores:
         user = self._user(history, now)[0]
-        found: Scores = inner_products(self.codes, self.unit, rows, user, np.array([len(user)]))[:, 0]
+        found: Scores = inner_products(self.codes, self.unit, rows, user, self._ends)[:, 0]
         return found
 
-    def _user(self, history: History, now: datetime) -> tuple[FloatArray, float]:
-        """Return the vector of the history, and the mean score of its items."""
+    def _user(self, history: History, now: datetime) -> tuple[FloatArray, FloatArray]:
+        """Return the vector of the history, and the mean score of its items, ``LEAST_USUAL`` at least; shape (1,)."""
         return of_latest(self, history, now, lambda: self._solved(history, now))
 
-    def _solved(self, history: History, now: datetime) -> tuple[FloatArray, float]:
+    def _solved(self, history: History, now: datetime) -> tuple[FloatArray, FloatArray]:
         weight = interaction_weights(history, self.event_weights, self.config.half_life_days, now)
         place, alpha = self.place[history.item], self.config.alpha
-        found: tuple[FloatArray, float] = _explained(self.codes, self.unit, place, weight, alpha)
+        found: tuple[FloatArray, FloatArray] = _explained(self.codes, self.unit, place, weight, alpha)
         return found
+
+    @cached_property
+    def _ends(self) -> NDArray[np.int64]:
+        return np.array([self.codes.shape[1]])
 
 
 def _confidence(weight: FloatArray, alpha: float) -> FloatArray:
@@ -164,21 +170,12 @@ def _turned(vectors: FloatArray, regularization: float) -> NDArray[np.float64]:
     return np.asarray(exact @ (own / np.sqrt(np.maximum(strength, LEAST_STRENGTH))))
 
 
-@njit((SHORT_ROWS, FLOATS, INTS, INTS, FLOATS, DOUBLE), cache=True)
-def _columns(codes, unit, place, items, user, usual):  # type: ignore[no-untyped-def]
-    """Return the columns of ``ALS.features`` for the vector of a history whose items score ``usual`` in the mean."""
-    columns = np.empty((len(items), 2), np.float32)
-    columns[:, :1] = inner_products(codes, unit, place[items], user, np.array([len(user)]))
-    columns[:, 1] = columns[:, 0] / np.float32(max(usual, LEAST_USUAL))
-    return columns
-
-
 @njit(fastmath={"contract", "reassoc"})
 def _solved(left, right):  # type: ignore[no-untyped-def]
     """Return ``x`` of ``left x = right``, by Cholesky's decomposition, which takes the places of both.
 
-    Of ``left``, which is symmetric and has no eigenvalue below 1, only the lower half is looked at. LAPACK,
-    made for large systems, takes twice as long for one of 15 unknowns.
+    Of ``left``, which is symmetric and has no eigenvalue below 1, only the lower half is looked at. Histories are
+    short, and LAPACK is made for systems that are not.
     """
     n = np.uintp(len(right))
     for column in range(np.uintp(0), n):
@@ -203,7 +200,8 @@ def _solved(left, right):  # type: ignore[no-untyped-def]
 def _explained(codes, unit, rows, weight, alpha):  # type: ignore[no-untyped-def]
     """Return ``(I + U'(C - I) U)^-1 U'c`` and the mean of its inner products with what ``rows`` say, -1 for 0.
 
-    ``U`` are the vectors of those ``rows`` that weigh anything, each once, with the confidences ``c``.
+    That is what ``ALS._user`` returns. ``U`` are the vectors of those ``rows`` that weigh anything, each once, with the
+    confidences ``c``.
     """
     factors = np.uintp(codes.shape[1])  # without signs, see ``inner_products``
     told, everything = np.zeros(factors, np.float32), np.zeros(factors, np.float32)
@@ -222,8 +220,9 @@ def _explained(codes, unit, rows, weight, alpha):  # type: ignore[no-untyped-def
         if row >= 0 and total > 0:
             chosen[n], excess[n] = row, _excess(total, alpha)
             n += 1
+    usual = np.full(1, LEAST_USUAL, np.float32)
     if n == 0:
-        return told, 0.0
+        return told, usual
     mine, excess = np.empty((n, factors), np.float32), excess[:n]
     for k in range(np.uintp(0), np.uintp(n)):
         worth = unit[chosen[k]]
@@ -248,4 +247,5 @@ def _explained(codes, unit, rows, weight, alpha):  # type: ignore[no-untyped-def
         exact = mine.astype(np.float64)
         left = exact.T @ (excess.reshape(-1, 1) * exact) + np.eye(codes.shape[1])
         told[:] = _solved(left, exact.T @ (1 + excess))
-    return told, float((told * everything).sum()) / len(rows)
+    usual[0] = max(usual[0], (told * everything).sum() / len(rows))
+    return told, usual

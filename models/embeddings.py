@@ -93,8 +93,7 @@ class Embeddings(Scorer):
 
     def scores(self, history: History, items: IntArray, now: datetime) -> Scores:
         """Return how likely each of ``items`` is to come next, as a share; 0 for what is not known."""
-        columns: Features = self._columns(self._of(history, now)[:1], items)
-        return columns[:, 0]
+        return self._columns(self._of(history, now)[:1], items)[:, 0]
 
     def features(self, history: History, items: IntArray, now: datetime) -> Features:
         """Return the score, and the cosines with the last item of the history and with the one before it."""

@@ -20,7 +20,7 @@ from features.compiled import FLOATS, INTS, LONGS, SHORT_ROWS
 from features.interactions import History, IntArray
 from features.settings import Settings
 from features.snapshot import Snapshot
-from models.inner_products import inner_products, quantized
+from models.inner_products import compared_products, inner_products, quantized
 from models.neighbours import divided
 from models.scorer import (
     Features,
@@ -99,7 +99,8 @@ class Spectral(Scorer):
 
     def features(self, history: History, items: IntArray, now: datetime) -> Features:
         """Return the score at each of ``SCALES``, and how each compares with the mean score of the history's items."""
-        columns: Features = _columns(self.codes, self.unit, items, *self._projected(history, now), self._ends)
+        projected, usual = self._projected(history, now)
+        columns: Features = compared_products(self.codes, self.unit, items, projected, self._ends, usual)
         return columns
 
     def candidates(self, history: History, n: int, now: datetime) -> IntArray:
@@ -111,7 +112,10 @@ class Spectral(Scorer):
         return of_similar_people(self, history, item, now)
 
     def _projected(self, history: History, now: datetime) -> tuple[FloatArray, FloatArray]:
-        """Return the history in terms of the patterns, and the mean score of its items at each of ``SCALES``."""
+        """Return the history in terms of the patterns, and the mean score of its items at each of ``SCALES``.
+
+        No mean is below ``LEAST_USUAL``.
+        """
         return of_latest(self, history, now, lambda: self._looked_at(history, now))
 
     def _looked_at(self, history: History, now: datetime) -> tuple[FloatArray, FloatArray]:
@@ -124,16 +128,6 @@ class Spectral(Scorer):
     @cached_property
     def _ends(self) -> NDArray[np.int64]:
         return np.minimum(SCALES, self.codes.shape[1])
-
-
-@njit((SHORT_ROWS, FLOATS, INTS, FLOATS, FLOATS, LONGS), cache=True)
-def _columns(codes, unit, items, projected, usual, ends):  # type: ignore[no-untyped-def]
-    """Return the columns of ``Spectral.features`` for what ``Spectral._projected`` returns."""
-    n = len(ends)
-    columns = np.empty((len(items), 2 * n), np.float32)
-    columns[:, :n] = inner_products(codes, unit, items, projected, ends)
-    columns[:, n:] = columns[:, :n] / np.maximum(usual, np.float32(LEAST_USUAL))
-    return columns
 
 
 @njit((INTS, FLOATS, SHORT_ROWS, FLOATS, FLOATS, LONGS), cache=True, fastmath=True)
@@ -151,7 +145,7 @@ def _projection(item, weight, codes, unit, item_weight, ends):  # type: ignore[n
     for scale in range(len(ends)):
         for f in range(start, ends[scale]):
             product += everything[f] * projected[f]
-        usual[scale], start = product / max(len(mine), 1), ends[scale]
+        usual[scale], start = max(product / max(len(mine), 1), np.float32(LEAST_USUAL)), ends[scale]
     return projected, usual
 
 
