@@ -5,7 +5,8 @@
 DIR holds ``interactions.parquet`` (``user_id``, ``item_id``, ``event_type``). Of each buyer's purchases three in ten
 are held out, and everything but what was bought is ranked. Two questions are asked: *any* purchase, where views and
 add-to-carts of the item itself remain known, and *new* ones, where nothing of what is between the buyer and the item
-does, and items of the history are not ranked.
+does, and items of the history are not ranked. *Both* is the mean of the two, for each buyer who was asked both: who
+weighs by hand does not know which will be asked.
 
 An item's score is a mix of its ties (item-to-item) with the weighed history and of the weighed events of the buyer with
 the item itself. The ways to weigh differ in nothing else: a second cut, of what is left, chooses the mix of each, the
@@ -182,12 +183,14 @@ def main(
 ) -> None:
     """Compare the three ways to weigh events."""
     results: dict[str, object] = {}
+    weights: dict[str, dict[str, dict[str, float]]] = {}
     table = Table(title=f"NDCG@{PLACES} of held-out purchases", title_justify="left")
     for column in ("purchases", "weights", "NDCG", "learned less this one"):
         table.add_column(column)
     with tempfile.TemporaryDirectory() as name:
         workshop = Path(name)
         snapshot = read(folder, Protocol.LEAVE_ONE_OUT, True, workshop, np.random.default_rng(0)).snapshot
+        by_question: dict[str, dict[str, NDArray[np.float64]]] = {}
         for new in (False, True):
             total, times = {label: np.zeros(len(snapshot.users)) for label in WAYS}, np.zeros(len(snapshot.users))
             learned: list[Mix] = []
@@ -198,20 +201,23 @@ def main(
                 for label in WAYS:
                     total[label][users] += of_cut[label]
                 learned.append(mix)
-            by_way = {label: one[times > 0] / times[times > 0] for label, one in total.items()}
             question = "new" if new else "any"
-            figures: dict[str, object] = {
-                "learned_weights": {
-                    "history": _heaviest_1([mix.in_history for mix in learned]),
-                    "same item": _heaviest_1([mix.counts[1:] for mix in learned]),
-                }
+            times[times == 0] = np.nan
+            by_question[question] = {label: one / times for label, one in total.items()}
+            weights[question] = {
+                "history": _heaviest_1([mix.in_history for mix in learned]),
+                "same item": _heaviest_1([mix.counts[1:] for mix in learned]),
             }
-            for label, values in by_way.items():
-                mean_of = bootstrap_interval(values, np.random.default_rng(0))
-                gain = bootstrap_interval(by_way["learned"] - values, np.random.default_rng(0))
-                table.add_row(question, label, _text(mean_of), "" if label == "learned" else _text(gain, "+"))
-                figures[label] = {"ndcg@20": asdict(mean_of), "learned_less_this": asdict(gain)}
-            results[question] = figures
+    by_question["both"] = {label: (by_question["any"][label] + by_question["new"][label]) / 2 for label in WAYS}
+    for question, by_way in by_question.items():
+        figures: dict[str, object] = {"learned_weights": weights[question]} if question in weights else {}
+        for label, values in by_way.items():
+            asked = ~np.isnan(values)
+            mean_of = bootstrap_interval(values[asked], np.random.default_rng(0))
+            gain = bootstrap_interval((by_way["learned"] - values)[asked], np.random.default_rng(0))
+            table.add_row(question, label, _text(mean_of), "" if label == "learned" else _text(gain, "+"))
+            figures[label] = {"ndcg@20": asdict(mean_of), "learned_less_this": asdict(gain)}
+        results[question] = figures
     Console(width=110).print(table)
     save(results, out)
 

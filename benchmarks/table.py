@@ -263,7 +263,7 @@ def _cold_start(run: Mapping[str, Any]) -> str:
 def _event_weights(run: Mapping[str, Any]) -> str:
     rows = [
         (question, way, _interval(one["ndcg@20"]), "" if way == "learned" else _interval(one["learned_less_this"], "+"))
-        for question in ("any", "new")
+        for question in ("any", "new", "both")
         for way, one in run[question].items()
         if way != "learned_weights"
     ]
@@ -275,7 +275,8 @@ def _event_weights(run: Mapping[str, Any]) -> str:
     return (
         "## Weights of events\n\n"
         "Held-out purchases, any or of items that the buyer had nothing to do with, foretold from views, add-to-carts "
-        "and purchases that are weighed in three ways; by hand: 1, 3, 10.\n\n"
+        "and purchases that are weighed in three ways; by hand: 1, 3, 10. Both: the mean of the two, of each buyer who "
+        "was asked both.\n\n"
         f"{_table(('purchases', 'weights', 'NDCG@20', 'learned less this one'), rows)}\n"
         f"Learned, of the events of a history ({learned}).\n"
     )
