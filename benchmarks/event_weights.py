@@ -176,6 +176,27 @@ def run(
     return by_way, test.questions, best["learned"]
 
 
+def over_cuts(
+    snapshot: Snapshot, new: bool, n: int, folder: Path
+) -> tuple[dict[str, NDArray[np.float64]], dict[str, dict[str, float]]]:
+    """Return for each way to weigh the mean NDCG of each user over ``n`` cuts, NaN of who was not asked; and the
+    weights that were learned."""
+    total, times = {label: np.zeros(len(snapshot.users)) for label in WAYS}, np.zeros(len(snapshot.users))
+    learned: list[Mix] = []
+    for seed in range(n):
+        of_cut, questions, mix = run(snapshot, new, seed, folder)
+        users = _asked(snapshot, questions)
+        times[users] += 1
+        for label in WAYS:
+            total[label][users] += of_cut[label]
+        learned.append(mix)
+    times[times == 0] = np.nan
+    return {label: one / times for label, one in total.items()}, {
+        "history": _heaviest_1([mix.in_history for mix in learned]),
+        "same item": _heaviest_1([mix.counts[1:] for mix in learned]),
+    }
+
+
 def main(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of interactions.parquet.")],
     quick: Annotated[bool, typer.Option("--quick", help="One cut in place of three.")] = False,
@@ -183,31 +204,17 @@ def main(
 ) -> None:
     """Compare the three ways to weigh events."""
     results: dict[str, object] = {}
-    weights: dict[str, dict[str, dict[str, float]]] = {}
     table = Table(title=f"NDCG@{PLACES} of held-out purchases", title_justify="left")
     for column in ("purchases", "weights", "NDCG", "learned less this one"):
         table.add_column(column)
     with tempfile.TemporaryDirectory() as name:
         workshop = Path(name)
         snapshot = read(folder, Protocol.LEAVE_ONE_OUT, True, workshop, np.random.default_rng(0)).snapshot
-        by_question: dict[str, dict[str, NDArray[np.float64]]] = {}
-        for new in (False, True):
-            total, times = {label: np.zeros(len(snapshot.users)) for label in WAYS}, np.zeros(len(snapshot.users))
-            learned: list[Mix] = []
-            for seed in range(1 if quick else 3):
-                of_cut, questions, mix = run(snapshot, new, seed, workshop / "cuts")
-                users = _asked(snapshot, questions)
-                times[users] += 1
-                for label in WAYS:
-                    total[label][users] += of_cut[label]
-                learned.append(mix)
-            question = "new" if new else "any"
-            times[times == 0] = np.nan
-            by_question[question] = {label: one / times for label, one in total.items()}
-            weights[question] = {
-                "history": _heaviest_1([mix.in_history for mix in learned]),
-                "same item": _heaviest_1([mix.counts[1:] for mix in learned]),
-            }
+        by_question, weights = {}, {}
+        for question in ("any", "new"):
+            by_question[question], weights[question] = over_cuts(
+                snapshot, question == "new", 1 if quick else 3, workshop / "cuts"
+            )
     by_question["both"] = {label: (by_question["any"][label] + by_question["new"][label]) / 2 for label in WAYS}
     for question, by_way in by_question.items():
         figures: dict[str, object] = {"learned_weights": weights[question]} if question in weights else {}

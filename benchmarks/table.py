@@ -263,14 +263,14 @@ def _cold_start(run: Mapping[str, Any]) -> str:
 def _event_weights(run: Mapping[str, Any]) -> str:
     rows = [
         (question, way, _interval(one["ndcg@20"]), "" if way == "learned" else _interval(one["learned_less_this"], "+"))
-        for question in ("any", "new", "both")
-        for way, one in run[question].items()
+        for question, ways in run.items()
+        for way, one in ways.items()
         if way != "learned_weights"
     ]
     learned = "; ".join(
-        f"{question}: "
-        + ", ".join(f"{name} {value:.2f}" for name, value in run[question]["learned_weights"]["history"].items())
-        for question in ("any", "new")
+        f"{question}: " + ", ".join(f"{name} {value:.2f}" for name, value in ways["learned_weights"]["history"].items())
+        for question, ways in run.items()
+        if "learned_weights" in ways
     )
     return (
         "## Weights of events\n\n"

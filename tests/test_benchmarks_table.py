@@ -65,6 +65,23 @@ def test_what_a_shop_sold_in_its_last_days_is_shown_for_each_model(tmp_path: Pat
     assert row(text, "als")[1:] == ["0.2500 (0.2000 to 0.3000)", "0.2750 (0.2000 to 0.3000)", "-", "-"]
 
 
+def test_each_question_that_ways_to_weigh_events_were_asked_is_shown() -> None:
+    one = {"mean": 0.25, "low": 0.2, "high": 0.3}
+    ways = {
+        "unweighted": {"ndcg@20": one, "learned_less_this": {"mean": 0.01, "low": -0.02, "high": 0.04}},
+        "learned": {"ndcg@20": one, "learned_less_this": one},
+    }
+    weights = {"learned_weights": {"history": {"view": 1.0, "purchase": 0.5}}}
+    asked = {"any": weights | ways, "new": weights | ways}
+
+    for run in (asked, asked | {"both": ways}):
+        text = page([run])
+        for question in run:
+            assert f"| {question} | unweighted | 0.2500 (0.2000 to 0.3000) | +0.0100 (-0.0200 to +0.0400) |" in text
+            assert f"| {question} | learned | 0.2500 (0.2000 to 0.3000) |  |" in text
+        assert "(any: view 1.00, purchase 0.50; new: view 1.00, purchase 0.50)" in text
+
+
 def test_every_benchmark_that_can_be_run_is_listed() -> None:
     text = page([])
     for path in HERE.glob("*.py"):
