@@ -39,18 +39,15 @@ from features.snapshot import Snapshot
 from features.snapshot_job import of_interactions, weighed
 from models.item_to_item import ItemToItem, ItemToItemSettings
 from models.scorer import best_first
-from models.weighted_sum import conditional_logit
 from training.datasets import Protocol, Questions, of_users, read, relevance
+from training.event_weights import Columns, telling_weights, tied
 from training.protocols import Stage
 
 TYPES: Final = ("view", "add_to_cart", "purchase")
 WAYS: Final = {"unweighted": (1.0, 1.0, 1.0), "by hand": (1.0, 3.0, 10.0), "learned": None}
 HELD_OUT: Final = 0.3
 PLACES: Final = 20
-CANDIDATES: Final = 300
 EXPONENTS: Final = ((0.3, 0.1), (0.5, 0.1), (0.5, 0.3), (0.7, 0.3))
-
-Columns = list[NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -86,17 +83,20 @@ def cut(everything: Interactions, n_items: int, new: bool, rng: np.random.Genera
     return Stage(left, Questions(of_users(left, asked.astype(np.int64)), relevant))
 
 
-def columns(ties: ItemToItem, ways: Sequence[NDArray[np.float32]], questions: Questions) -> list[Columns]:
-    """Return for each question the evidence for every item, by each of ``ways`` to weigh: ties, then own events."""
+def columns(ties: ItemToItem, ways: Sequence[NDArray[np.float32]], questions: Questions, new: bool) -> list[Columns]:
+    """Return for each question the evidence for every item, by each of ``ways`` to weigh: ties, then own events.
+
+    There is none for what is not ranked: what was bought before, or if ``new`` all of the history.
+    """
     n_items = questions.relevant.shape[1]
-    every = np.arange(n_items, dtype=np.int32)
     found = []
     for number in range(len(questions)):
-        history, now = questions.histories.of(number), questions.asked_at(number)
-        tied = [replace(ties, event_weights=way).scores(history, every, now) for way in ways]
-        best = max(float(np.sum(tied, axis=0).max()), 1e-9)
+        history = questions.histories.of(number)
         own = [np.bincount(history.item, way[history.event_type], n_items).astype(np.float32) for way in ways]
-        found.append([one / np.float32(best) for one in tied] + own)
+        parts = tied(ties, ways, history, questions.asked_at(number)) + own
+        for part in parts:
+            part[history.item if new else history.item[history.event_type == PURCHASE]] = 0
+        found.append(parts)
     return found
 
 
@@ -106,40 +106,22 @@ def told(parts: Columns, in_history: NDArray[np.float64]) -> Columns:
     return [np.sqrt(_sum(parts[:n], in_history)).astype(np.float32), *parts[n:]]
 
 
-def ndcg(scored: list[NDArray[np.float64]], questions: Questions, new: bool) -> NDArray[np.float64]:
-    """Return the NDCG of each question; what was bought before, or if ``new`` all of the history, is not ranked."""
+def ndcg(scored: list[NDArray[np.float64]], questions: Questions) -> NDArray[np.float64]:
+    """Return the NDCG of each question."""
     rankings = np.full((len(scored), PLACES), ranking_metrics.NO_ITEM, np.int32)
     every = np.arange(questions.relevant.shape[1], dtype=np.int32)
     for number, scores in enumerate(scored):
-        history = questions.histories.of(number)
-        scores[history.item if new else history.item[history.event_type == PURCHASE]] = 0
         best = best_first(every, scores, PLACES)
         rankings[number, : len(best)] = best
     return ranking_metrics.ndcg(ranking_metrics.judged(rankings, questions.relevant), PLACES)
 
 
-def mixed(found: list[Columns], questions: Questions, new: bool) -> NDArray[np.float64]:
-    """Return the weights of the columns that tell best which of the likely candidates were bought."""
-    rows, right, lengths = [], [], []
-    for number, parts in enumerate(found):
-        history, answer = questions.histories.of(number), questions.relevant[number].indices
-        total = np.sum(parts, axis=0, dtype=np.float32)
-        total[history.item if new else history.item[history.event_type == PURCHASE]] = 0
-        items = best_first(np.arange(len(total), dtype=np.int32), total, CANDIDATES)
-        hit = np.isin(items, answer)
-        if hit.any() and not hit.all():
-            rows.append(np.column_stack([part[items] for part in parts]))
-            right.append(hit)
-            lengths.append(len(items))
-    return conditional_logit(np.concatenate(rows).astype(np.float32), np.concatenate(right), np.array(lengths))
-
-
-def mix_of(found: list[Columns], questions: Questions, new: bool) -> Mix:
+def mix_of(found: list[Columns], questions: Questions) -> Mix:
     """Return the mix of what ``columns`` found that answers the ``questions`` best."""
-    n_ways = len(found[0]) // 2
-    in_history = mixed([parts[:n_ways] for parts in found], questions, new) if n_ways > 1 else np.ones(1)
-    mix = Mix(in_history, mixed([told(parts, in_history) for parts in found], questions, new), 0.0)
-    return replace(mix, ndcg=float(ndcg([mix.scores(parts) for parts in found], questions, new).mean()))
+    n_ways, relevant = len(found[0]) // 2, questions.relevant
+    in_history = telling_weights((parts[:n_ways] for parts in found), relevant) if n_ways > 1 else np.ones(1)
+    mix = Mix(in_history, telling_weights((told(parts, in_history) for parts in found), relevant), 0.0)
+    return replace(mix, ndcg=float(ndcg([mix.scores(parts) for parts in found], questions).mean()))
 
 
 def run(
@@ -162,15 +144,15 @@ def run(
         )
         ties = ItemToItem.fit(known, settings, np.random.default_rng(0))
         by_code = [np.array([one.get(name, 0.0) for name in names], np.float32) for one in ways]
-        return columns(ties, by_code, stage.questions)
+        return columns(ties, by_code, stage.questions, new)
 
     mixes = {
-        exponents: {label: mix_of(found(label, validation, exponents), validation.questions, new) for label in WAYS}
+        exponents: {label: mix_of(found(label, validation, exponents), validation.questions) for label in WAYS}
         for exponents in EXPONENTS
     }
     exponents, best = max(mixes.items(), key=lambda one: sum(mix.ndcg for mix in one[1].values()))
     by_way = {
-        label: ndcg([best[label].scores(parts) for parts in found(label, test, exponents)], test.questions, new)
+        label: ndcg([best[label].scores(parts) for parts in found(label, test, exponents)], test.questions)
         for label in WAYS
     }
     return by_way, test.questions, best["learned"]

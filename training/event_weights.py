@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
+from features.interactions import History, Interactions
 from features.snapshot import Snapshot
 from features.snapshot_job import of_interactions, weighed
 from models.item_to_item import ItemToItem, ItemToItemSettings
@@ -18,8 +22,10 @@ from models.weighted_sum import conditional_logit
 from training.protocols import Stage
 
 QUESTIONS: Final = 2_000
-CANDIDATES: Final = 200
+CANDIDATES: Final = 300
 """Longest list of items of which it is learned which one was bought."""
+
+Columns = list[NDArray[np.float32]]
 
 
 def learned_weights(snapshot: Snapshot, stage: Stage, seed: int) -> dict[str, float] | None:
@@ -36,41 +42,72 @@ def learned_weights(snapshot: Snapshot, stage: Stage, seed: int) -> dict[str, fl
         seed: Draws the people to learn from.
 
     Returns:
-        None where fewer than two types occur, or where none tells anything.
+        A type that nobody who was asked had before weighs 1: nothing is known of it. None where they had fewer than two
+        types, or where none tells anything.
     """
     names, rng = snapshot.manifest.event_types, np.random.default_rng(seed)
-    codes = np.flatnonzero(np.bincount(stage.known.all.event_type, minlength=len(names))).tolist()
-    if len(codes) < 2:
-        return None
-    end = snapshot.manifest.as_of
-    with tempfile.TemporaryDirectory() as folder:
-        equal = weighed(snapshot, dict.fromkeys((names[code] for code in codes), 1.0), Path(folder))
-        known = of_interactions(equal, stage.known, end, Path(folder))
-        together = ItemToItem.fit(known, ItemToItemSettings(half_life_days=36_500), rng)
-    by_type = [replace(together, event_weights=_one(code, len(names))) for code in codes]
-    every = np.arange(len(snapshot.items), dtype=np.int32)
-    columns: list[NDArray[np.float32]] = []
-    right: list[NDArray[np.bool_]] = []
     questions = stage.questions.sample(QUESTIONS, rng)
-    for number in range(len(questions)):
-        history, now = questions.histories.of(number), questions.asked_at(number)
-        scores = together.scores(history, every, now)
-        items = best_first(every, scores, CANDIDATES)
-        found = np.isin(items, questions.relevant[number].indices)
-        if found.any() and not found.all():
-            best = scores.max()
-            columns.append(np.column_stack([one.scores(history, items, now) / best for one in by_type]))
-            right.append(found)
+    asked = _types(questions.histories, names)
+    if len(asked) < 2:
+        return None
+    end, equal = snapshot.manifest.as_of, dict.fromkeys(_types(stage.known, names), 1.0)
+    with tempfile.TemporaryDirectory() as folder:
+        known = of_interactions(weighed(snapshot, equal, Path(folder)), stage.known, end, Path(folder))
+        ties = ItemToItem.fit(known, ItemToItemSettings(half_life_days=36_500), rng)
+    ways = [np.array([name == one for name in names], np.float32) for one in asked]
+    found = (
+        tied(ties, ways, questions.histories.of(number), questions.asked_at(number)) for number in range(len(questions))
+    )
+    weights = telling_weights(found, questions.relevant)
+    if not weights.any():
+        return None
+    shares = (weights / weights.max()).round(4).tolist()
+    return equal | dict(zip(asked, shares, strict=True))
+
+
+def tied(ties: ItemToItem, ways: Sequence[NDArray[np.float32]], history: History, now: datetime) -> Columns:
+    """Return what every item's ties with ``history`` are, for each of ``ways`` to weigh its events.
+
+    Args:
+        ties: Scores every item; its own weights of events are not used.
+        ways: Each gives the weight of one event of each type, by its code.
+        history: Of one person.
+        now: When the question is asked.
+
+    Returns:
+        For each way, shape (items,): the scores, all divided by the same, so that the best item of their sum has 1.
+    """
+    every = np.arange(len(ties.indptr) - 1, dtype=np.int32)
+    scores = [replace(ties, event_weights=way).scores(history, every, now) for way in ways]
+    best = float(np.sum(scores, axis=0).max())
+    return [one / np.float32(best or 1.0) for one in scores]
+
+
+def telling_weights(found: Iterable[Columns], relevant: sparse.csr_matrix) -> NDArray[np.float64]:
+    """Return the weights of the columns whose sum tells best which of the likeliest items were chosen.
+
+    Args:
+        found: For each question the same columns, each of shape (items,); an item is no candidate where all are 0.
+        relevant: Shape (questions, items); what was chosen.
+
+    Returns:
+        Shape (columns,), 0 or more; all 0 where no list of candidates holds both what was chosen and what was not.
+    """
+    rows: list[NDArray[np.float32]] = []
+    right: list[NDArray[np.bool_]] = []
+    every, parts = np.arange(relevant.shape[1], dtype=np.int32), Columns()
+    for number, parts in enumerate(found):
+        items = best_first(every, np.sum(parts, axis=0), CANDIDATES)
+        chosen = np.isin(items, relevant[number].indices)
+        if chosen.any() and not chosen.all():
+            rows.append(np.column_stack([part[items] for part in parts]))
+            right.append(chosen)
     if not right:
-        return None
-    lengths = np.array([len(one) for one in right])
-    weights = conditional_logit(np.concatenate(columns), np.concatenate(right), lengths)
-    if not weights.max():
-        return None
-    return {
-        names[code]: round(weight, 4) for code, weight in zip(codes, (weights / weights.max()).tolist(), strict=True)
-    }
+        return np.zeros(len(parts))
+    return conditional_logit(np.concatenate(rows), np.concatenate(right), np.array([len(one) for one in right]))
 
 
-def _one(code: int, n: int) -> NDArray[np.float32]:
-    return (np.arange(n) == code).astype(np.float32)
+def _types(interactions: Interactions, names: Sequence[str]) -> list[str]:
+    """Return which of ``names`` occur."""
+    times = np.bincount(interactions.all.event_type, minlength=len(names))
+    return [name for name, n in zip(names, times.tolist(), strict=True) if n]
