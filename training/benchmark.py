@@ -204,7 +204,10 @@ class Benchmark:
         if self._plan.learns_from_validation:
             rows = max(len(few_lessons.right), (self._until_s(SHARE_UNTIL_LAST_TREES) - monotonic()) / row_s)
             every = Lessons.together([lessons, answered.thinned(rng).telling(), more])
-            last, for_small = self._grown(parts, every.some(rows, rng), best.config), every.some(ROWS, rng)
+            # These are gigabytes, and nothing needs them while the last trees grow.
+            del few_lessons, answered, more
+            for_small, every = every.some(ROWS, rng), every.some(rows, rng)
+            last = self._grown(parts, every, best.config)
             del every
         shares = _shares(best, questions.sample(QUESTIONS_EXPLAINED, rng), self._plan.repeats)
         few = questions.sample(QUESTIONS_DISTILLED, rng)
