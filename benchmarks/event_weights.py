@@ -10,9 +10,9 @@ weighs by hand does not know which will be asked.
 
 An item's score is a mix of its ties (item-to-item) with the weighed history and of the weighed events of the buyer with
 the item itself. The ways to weigh differ in nothing else: a second cut, of what is left, chooses the mix of each, the
-exponents of the ties for all together, and the weights that are learned: first those in the history, as ``python -m
-training fit --auto`` learns them, which is a sum like the others', so that it could do all that they do. Intervals are
-over buyers, each of whom counts with the mean over all cuts.
+exponents of the ties for all together, and the weights that are learned: first those in the history, by the learner of
+``python -m training fit --auto`` on these ties, which is a sum like the others', so that it could do all that they do.
+Intervals are over buyers, each of whom counts with the mean over all cuts.
 """
 
 from __future__ import annotations

@@ -203,10 +203,12 @@ class Benchmark:
         last, for_small = best, lessons
         if self._plan.learns_from_validation:
             rows = max(len(few_lessons.right), (self._until_s(SHARE_UNTIL_LAST_TREES) - monotonic()) / row_s)
-            every = Lessons.together([lessons, answered.thinned(rng).telling(), more])
             # These are gigabytes, and nothing needs them while the last trees grow.
-            del few_lessons, answered, more
-            for_small, every = every.some(ROWS, rng), every.some(rows, rng)
+            del few_lessons
+            answered = answered.thinned(rng).telling()
+            every = Lessons.together([lessons, answered, more])
+            del answered, more
+            every, for_small = every.some(rows, rng), every.some(ROWS, rng)
             last = self._grown(parts, every, best.config)
             del every
         shares = _shares(best, questions.sample(QUESTIONS_EXPLAINED, rng), self._plan.repeats)

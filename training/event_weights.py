@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from features.interactions import History, Interactions
+from features.interactions import History
 from features.snapshot import Snapshot
 from features.snapshot_job import of_interactions, weighed
 from models.item_to_item import ItemToItem, ItemToItemSettings
@@ -24,45 +24,52 @@ from training.protocols import Stage
 QUESTIONS: Final = 2_000
 CANDIDATES: Final = 300
 """Longest list of items of which it is learned which one was bought."""
+LEAST_PEOPLE: Final = 30
+"""Of what fewer have had nothing is learned: one of them alone could make it count for nothing."""
+LEAST_WEIGHT: Final = 1e-6
+"""Of what tells nothing the search for the best weights leaves no exact 0."""
 
 Columns = list[NDArray[np.float32]]
 
 
 def learned_weights(snapshot: Snapshot, stage: Stage, seed: int) -> dict[str, float] | None:
-    """Return what one event of each type that occurs weighs in a history, the heaviest 1.
+    """Return what one event of each type weighs in a history, the heaviest 1.
 
     What goes with the items of somebody's views, of their purchases and so on is scored apart, by the same ties; the
     weights are those with which the sum of these scores tells best what was bought next (conditional logit). They are
     in the place of ``SnapshotSettings.event_weights``, which item-to-item ties, affinities and all other sums of
-    interactions use.
+    interactions use. A type keeps its weight of there where that is 0 or less, for it is not to count, and where fewer
+    than ``LEAST_PEOPLE`` of those who are asked had it before.
 
     Args:
-        snapshot: Gives ids and catalog.
+        snapshot: Gives ids, catalog, and the weights so far.
         stage: What is known, and what was bought then.
         seed: Draws the people to learn from.
 
     Returns:
-        A type that nobody who was asked had before weighs 1: nothing is known of it. None where they had fewer than two
-        types, or where none tells anything.
+        None where there are no two types to compare, or where none tells anything.
     """
     names, rng = snapshot.manifest.event_types, np.random.default_rng(seed)
+    so_far = snapshot.manifest.settings.event_weights
     questions = stage.questions.sample(QUESTIONS, rng)
-    asked = _types(questions.histories, names)
-    if len(asked) < 2:
+    _, event_type = np.unique([questions.histories.users(), questions.histories.all.event_type], axis=1)
+    had_by = dict(zip(names, np.bincount(event_type, minlength=len(names)).tolist(), strict=True))
+    count = [name for name in names if so_far.get(name, 0) > 0]
+    types = [name for name in count if had_by[name] >= LEAST_PEOPLE]
+    if len(types) < 2:
         return None
-    end, equal = snapshot.manifest.as_of, dict.fromkeys(_types(stage.known, names), 1.0)
     with tempfile.TemporaryDirectory() as folder:
-        known = of_interactions(weighed(snapshot, equal, Path(folder)), stage.known, end, Path(folder))
+        equal = weighed(snapshot, dict.fromkeys(count, 1.0), Path(folder))
+        known = of_interactions(equal, stage.known, snapshot.manifest.as_of, Path(folder))
         ties = ItemToItem.fit(known, ItemToItemSettings(half_life_days=36_500), rng)
-    ways = [np.array([name == one for name in names], np.float32) for one in asked]
+    ways = [np.array([name == one for name in names], np.float32) for one in types]
     found = (
         tied(ties, ways, questions.histories.of(number), questions.asked_at(number)) for number in range(len(questions))
     )
     weights = telling_weights(found, questions.relevant)
-    if not weights.any():
+    if weights.max() < LEAST_WEIGHT:
         return None
-    shares = (weights / weights.max()).round(4).tolist()
-    return equal | dict(zip(asked, shares, strict=True))
+    return so_far | dict(zip(types, (weights / weights.max()).round(4).tolist(), strict=True))
 
 
 def tied(ties: ItemToItem, ways: Sequence[NDArray[np.float32]], history: History, now: datetime) -> Columns:
@@ -75,7 +82,8 @@ def tied(ties: ItemToItem, ways: Sequence[NDArray[np.float32]], history: History
         now: When the question is asked.
 
     Returns:
-        For each way, shape (items,): the scores, all divided by the same, so that the best item of their sum has 1.
+        For each way, shape (items,): the scores, all divided by the same, so that the best item of their sum has 1; all
+        0 where nothing is tied.
     """
     every = np.arange(len(ties.indptr) - 1, dtype=np.int32)
     scores = [replace(ties, event_weights=way).scores(history, every, now) for way in ways]
@@ -87,7 +95,8 @@ def telling_weights(found: Iterable[Columns], relevant: sparse.csr_matrix) -> ND
     """Return the weights of the columns whose sum tells best which of the likeliest items were chosen.
 
     Args:
-        found: For each question the same columns, each of shape (items,); an item is no candidate where all are 0.
+        found: For each of one or more questions the same columns, each of shape (items,); an item is no candidate where
+            all are 0.
         relevant: Shape (questions, items); what was chosen.
 
     Returns:
@@ -105,9 +114,3 @@ def telling_weights(found: Iterable[Columns], relevant: sparse.csr_matrix) -> ND
     if not right:
         return np.zeros(len(parts))
     return conditional_logit(np.concatenate(rows), np.concatenate(right), np.array([len(one) for one in right]))
-
-
-def _types(interactions: Interactions, names: Sequence[str]) -> list[str]:
-    """Return which of ``names`` occur."""
-    times = np.bincount(interactions.all.event_type, minlength=len(names))
-    return [name for name, n in zip(names, times.tolist(), strict=True) if n]

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from math import log
 from pathlib import Path
 
@@ -7,22 +8,22 @@ from scipy import sparse
 
 from features.events import Event
 from features.interactions import DAY_S
-from features.snapshot import Snapshot
+from features.snapshot import Snapshot, SnapshotSettings
 from models.item_to_item import ItemToItem, ItemToItemSettings
 from tests.worlds import NOW, event, item, snapshot
-from training.event_weights import learned_weights, telling_weights, tied
+from training.event_weights import LEAST_PEOPLE, learned_weights, telling_weights, tied
 from training.protocols import Stage, bought_within
 
 
-def shop(folder: Path, telling: str, misleading: str) -> Snapshot:
-    """Return a shop of 24 people in two groups, each of which buys its own item: half of them lately, in 10 days.
+def shop(folder: Path, telling: str, misleading: str, others: Sequence[Event] = ()) -> Snapshot:
+    """Return a shop of 80 people in two groups, each of which buys its own item: half of them in the last 10 days.
 
     ``telling`` events are of what belongs to their group, and so are the ``misleading`` ones of those who bought early;
     of the others these belong to the other group.
     """
-    events: list[Event] = []
-    for user in range(24):
-        name, group, lately = f"u{user:02}", user % 2, user // 12
+    events = list(others)
+    for user in range(80):
+        name, group, lately = f"u{user:02}", user % 2, user // 40
         events += [
             event(name, f"misleading{(group + lately) % 2}", 20, misleading),
             event(name, f"telling{group}", 19, telling),
@@ -39,23 +40,43 @@ def last_days(known: Snapshot, days: int = 10) -> Stage:
 
 
 @pytest.mark.parametrize(("telling", "misleading"), [("add_to_cart", "view"), ("view", "add_to_cart")])
-def test_events_weigh_what_they_tell_of_later_purchases_and_unknown_ones_as_much_as_the_heaviest(
-    tmp_path: Path, telling: str, misleading: str
-) -> None:
+def test_events_weigh_what_they_tell_of_later_purchases(tmp_path: Path, telling: str, misleading: str) -> None:
     of_shop = shop(tmp_path, telling, misleading)
 
     weights = learned_weights(of_shop, last_days(of_shop), seed=0)
 
-    assert weights == {telling: 1, misleading: 0, "purchase": 1}
+    assert weights is not None
+    assert weights[telling] == 1
+    assert weights[misleading] == 0
 
 
-def test_nothing_is_learned_of_a_single_type_or_where_nobody_bought(tmp_path: Path) -> None:
-    names = [(f"u{user}", n) for user in range(4) for n in range(3)]
-    purchases = [event(name, f"i{n}", days_ago=20 - 5 * n) for name, n in names]
-    views = [event(name, f"i{n}", 20 - 5 * n, "add_to_cart" if n else "view") for name, n in names]
-    for events, folder in ((purchases, tmp_path / "purchases"), (views, tmp_path / "views")):
-        of_shop = snapshot(folder, events, [item(f"i{n}") for n in range(3)])
-        assert learned_weights(of_shop, last_days(of_shop, 12), seed=0) is None
+def test_types_that_few_had_and_those_that_are_not_to_count_keep_their_weights(tmp_path: Path) -> None:
+    strange = [
+        *(event(f"u{user:02}", "telling0", 14, "favorite") for user in range(40, 40 + LEAST_PEOPLE - 1)),
+        *(event(f"u{user:02}", f"bought{user % 2}", 14, "dismiss") for user in range(80)),
+    ]
+    of_shop = shop(tmp_path, "add_to_cart", "view", strange)
+
+    weights = learned_weights(of_shop, last_days(of_shop), seed=0)
+
+    # Those who were asked had not bought anything before.
+    assert weights == SnapshotSettings().event_weights | {"add_to_cart": 1, "view": 0}
+    assert weights["favorite"] == 0.4
+    assert weights["purchase"] == 1
+    assert "dismiss" not in weights
+
+
+def test_no_weights_are_learned_of_a_single_type_nor_where_no_ties_lead_to_what_was_bought(tmp_path: Path) -> None:
+    single = shop(tmp_path / "single", "purchase", "purchase")
+    never_before = [
+        event(f"u{user:02}", f"i{n}", 20 - 5 * n, event_type)
+        for user in range(40)
+        for n, event_type in enumerate(("view", "add_to_cart", "purchase"))
+    ]
+    untied = snapshot(tmp_path / "untied", never_before, [item(f"i{n}") for n in range(3)])
+
+    assert learned_weights(single, last_days(single), seed=0) is None
+    assert learned_weights(untied, last_days(untied, 12), seed=0) is None
 
 
 def test_ties_are_told_by_way_and_the_best_of_their_sum_is_1(tmp_path: Path) -> None:
@@ -81,7 +102,7 @@ def test_weights_are_the_log_odds_of_what_was_chosen() -> None:
     assert weights[0] - weights[1] == pytest.approx(log(3), rel=0.02)
 
 
-def test_what_has_nothing_in_any_column_is_no_candidate_and_sure_lists_tell_nothing() -> None:
+def test_lists_of_which_all_or_nothing_was_chosen_tell_nothing() -> None:
     only = np.array([1, 0], np.float32)
 
     assert telling_weights([[only, only]], sparse.csr_matrix([[1, 0]])).tolist() == [0, 0]
