@@ -18,15 +18,16 @@ from training.datasets import Dataset, Protocol, Questions, of_users, relevance
 
 FOLDS: Final = 6
 """Into so many parts people are divided to make lessons; the models of a lesson know all parts but the one asked."""
-LAST_PLACES: Final = 4
-"""So many of the last interactions of a person are asked for in lessons."""
+LAST_PLACES: Final = (4, 16)
+"""So many of the last interactions of a person are asked for in lessons, at least and at most: more where there are
+fewer people; see ``QUESTIONS_IN_LESSONS``."""
 LARGEST_LOSS: Final = 0.25
 """Share of the interactions that may be left out to make lessons and validation as hard as the test."""
 CUTS: Final = 10
 """Into so many parts, at random, the interactions of a set without order are cut; those who are asked for one of them
 know all others, nearly as much as who answers the test."""
 QUESTIONS_IN_LESSONS: Final = 60_000
-"""So many of the parts make lessons that as many are asked, as far as there are parts."""
+"""So many are asked in lessons, as far as there are places, or parts that are cut."""
 LAST_SESSIONS_SHARE: Final = 0.07
 """Share of the sessions, the last ones, that is cut for validation; as many before them make lessons."""
 
@@ -107,11 +108,12 @@ def _leave_one_out(everything: Interactions, n_items: int, rng: Generator) -> Pl
     if np.mean(~known) > LARGEST_LOSS:
         known[:] = True
     fold = rng.integers(0, FOLDS, past.n_users)
+    places = range(int(np.clip(-(-QUESTIONS_IN_LESSONS // max(1, past.n_users)), *LAST_PLACES)))
     lessons = []
     for k in range(FOLDS):
         mine = of_users(past, np.flatnonzero(fold == k))
         others = fold[past.users()] != k
-        lessons.append(Stage(past.where(known & others), _last_places(mine, range(LAST_PLACES), n_items)))
+        lessons.append(Stage(past.where(known & others), _last_places(mine, places, n_items)))
     validation = Stage(past.where(known), _last_places(all_but_last, range(1), n_items))
     if not len(validation.questions):
         raise InvalidInput(

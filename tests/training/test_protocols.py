@@ -6,6 +6,7 @@ import pytest
 
 from features.errors import InvalidInput
 from features.interactions import Interactions
+from training import protocols
 from training.datasets import Dataset, Protocol, Questions, read
 from training.protocols import Plan, Stage, plan, ties_shuffled
 
@@ -51,6 +52,24 @@ def test_of_leave_one_out_the_last_item_is_the_test_and_the_one_before_it_the_va
         assert items(stages.test.known, user) == whole[:4]
         assert stages.refit is not None
         assert items(stages.refit, user) == whole[:5]
+
+
+@pytest.mark.parametrize(("questions", "places"), [(1, 4), (N * 5, 5), (N * 100, 16)])
+def test_the_fewer_people_there_are_the_more_of_their_last_items_make_lessons(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, questions: int, places: int
+) -> None:
+    monkeypatch.setattr(protocols, "QUESTIONS_IN_LESSONS", questions)
+    rows = [(f"u{user:02}", f"i{item}", item) for user in range(N) for item in range(20)]
+    table = pl.DataFrame(rows, ["user_id", "item_id", "position"], orient="row")
+    table.write_parquet(tmp_path / "interactions.parquet")
+    data = read(tmp_path, Protocol.LEAVE_ONE_OUT, False, tmp_path / "workshop", np.random.default_rng(0))
+
+    lessons = plan(data, Protocol.LEAVE_ONE_OUT, np.random.default_rng(0)).lessons
+
+    assert sum(len(one.questions) for one in lessons) == N * places
+    # The last two items are for validation and test.
+    asked = {item for one in lessons for item in one.questions.relevant.indices.tolist()}
+    assert asked == set(items(data.snapshot.interactions, 0)[18 - places : 18])
 
 
 def test_where_histories_are_short_nothing_more_is_left_out_for_the_validation(tmp_path: Path) -> None:
