@@ -76,6 +76,8 @@ SIZES: Final = tuple(
 )
 """How many candidates the first part proposes, and how large the trees are and how much of a history is looked at; the
 ``candidates`` are filled in. Parts are compared by the first of these."""
+SMALLEST: Final = SIZES[-1]
+"""Parts are compared by this one, too, where too little is kept: long histories leave no time for a second part."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,9 +111,9 @@ def distilled(
 
     The one of ``MOST_COMPARED`` parts that is worth most alone, beside those ``AT_HAND``, proposes. What each of the
     others adds to the time is measured, and the fullest sets of them within ``MOST_MS`` are tried, those that tell
-    most in the large blend first; then the best set is tried in the other ``SIZES``. Once ``KEEPS`` of the value of
-    ``full`` is kept, nothing else is tried. What answers too late learns from no more than ``ROWS_TO_TIME`` and is not
-    judged. Where none answers in time, it is the quickest.
+    most in the large blend first; then the best set is tried in the other ``SIZES``, and at last all of this is done in
+    the ``SMALLEST``. Once ``KEEPS`` of the value of ``full`` is kept, nothing else is tried. What answers too late
+    learns from no more than ``ROWS_TO_TIME`` and is not judged. Where none answers in time, it is the quickest.
 
     The trees are those of the comparison; ``refitted`` learns from as many rows as there is time for afterwards.
 
@@ -132,23 +134,15 @@ def distilled(
     if not left:
         at_hand, left = [], at_hand
     search = Search(parts, lessons, value_of, answering_ms, rng, at_hand, value_of(full))
-    compared_s = monotonic() + SHARE_TO_COMPARE * (until_s - monotonic())
-    proposing = [name for name in left if name not in LOOKING_AT_ALL] or left
-    alone = [search.settings_of([name]) for name in proposing[:MOST_COMPARED]]
-    best = max(search.tried(alone, ROWS_TO_COMPARE), key=_worth)
-    first = next(name for name in proposing if best.blend.config.candidates.get(name))
-    others = [name for name in left if name != first][:MOST_ADDED]
-    if monotonic() <= compared_s and best.kept < KEEPS and best.answering_ms <= MOST_MS:
-        beside = [search.settings_of([first, *more]) for more in ([], *([name] for name in others))]
-        alone_ms, *beside_ms = search.usual_ms_of(search.grown(beside, ROWS_TO_TIME))
-        adding_ms = {name: max(0.0, ms - alone_ms) for name, ms in zip(others, beside_ms, strict=True)}
-        sets = fullest_sets(adding_ms, MOST_MS - alone_ms, shares)
-        best = search.best_of(best, [search.settings_of([first, *some]) for some in sets], compared_s)
-    some = [first, *(name for name in others if name in best.blend.config.candidates)]
+    start_s = monotonic()
+    best = search.best_parts(left, shares, SIZES[0], start_s + SHARE_TO_COMPARE * (until_s - start_s))
+    some = [name for name in best.blend.config.candidates if name not in at_hand]
     sizes = SIZES[1:] if len(some) > 1 else SIZES
     if best.answering_ms > MOST_MS:
         sizes = sizes[::-1]  # the smallest first
     best = search.best_of(best, [search.settings_of(some, size) for size in sizes], until_s)
+    if best.kept < KEEPS and monotonic() <= until_s:
+        best = max([best, search.best_parts(left, shares, SMALLEST, until_s)], key=_worth)
     if best.answering_ms <= MOST_MS:
         return best
     return search.judged(refitted(parts, lessons, best.blend.config, rng, ROWS_TO_TRY), best.answering_ms)
@@ -175,6 +169,23 @@ class Search:
     whole: float
     measured_ms: list[float] = field(default_factory=list)
     _measure: Distilled | None = None
+
+    def best_parts(
+        self, left: Sequence[str], shares: Mapping[str, float], size: tuple[int, DistilledSettings], until_s: float
+    ) -> Distillation:
+        """Return the best blend of this ``size`` of some of the parts ``left``, those that tell most first."""
+        proposing = [name for name in left if name not in LOOKING_AT_ALL] or left
+        alone = [self.settings_of([name], size) for name in proposing[:MOST_COMPARED]]
+        best = max(self.tried(alone, ROWS_TO_COMPARE), key=_worth)
+        if monotonic() > until_s or best.kept >= KEEPS or best.answering_ms > MOST_MS:
+            return best
+        first = next(name for name in proposing if best.blend.config.candidates.get(name))
+        others = [name for name in left if name != first][:MOST_ADDED]
+        beside = [self.settings_of([first, *more], size) for more in ([], *([name] for name in others))]
+        alone_ms, *beside_ms = self.usual_ms_of(self.grown(beside, ROWS_TO_TIME))
+        adding_ms = {name: max(0.0, ms - alone_ms) for name, ms in zip(others, beside_ms, strict=True)}
+        sets = fullest_sets(adding_ms, MOST_MS - alone_ms, shares)
+        return self.best_of(best, [self.settings_of([first, *some], size) for some in sets], until_s)
 
     def settings_of(self, some: Sequence[str], size: tuple[int, DistilledSettings] = SIZES[0]) -> DistilledSettings:
         """Return the settings of a small blend of the parts ``some``, the first of which proposes most."""

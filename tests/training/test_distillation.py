@@ -138,11 +138,11 @@ def test_what_looks_at_all_items_only_follows_a_table_however_much_it_tells(
 def test_a_part_for_which_no_time_is_left_by_what_it_adds_is_not_tried(
     two_parts: tuple[dict[str, Scorer], Lessons],
 ) -> None:
-    timed_together: list[Blend] = []
+    timed_together: list[Distilled] = []
 
     def answering_ms(blends: Sequence[Blend]) -> list[float]:
         """Return what is in time alone, and planned too late together: 0.25 ms each."""
-        timed_together.extend(blend for blend in blends if len(blend.parts) > 1)
+        timed_together.extend(cast(Distilled, blend) for blend in blends if len(blend.parts) > 1)
         return [0.25 * len(blend.parts) for blend in blends]
 
     def value_of(blend: Blend) -> float:
@@ -153,7 +153,26 @@ def test_a_part_for_which_no_time_is_left_by_what_it_adds_is_not_tried(
 
     assert list(small.blend.config.candidates) == [Successors.name]
     assert small.answering_ms == 0.25
-    assert len(timed_together) == 1
+    assert [blend.config.recent_interactions for blend in timed_together] == [200, 50]
+
+
+def test_where_long_histories_leave_no_time_for_a_second_part_less_of_them_is_looked_at(
+    two_parts: tuple[dict[str, Scorer], Lessons],
+) -> None:
+    def answering_ms(blends: Sequence[Blend]) -> list[float]:
+        """Return 0.25 ms for each part, 0.2 ms where the last 50 interactions are all that is looked at."""
+        recent = [cast(Distilled, blend).config.recent_interactions for blend in blends]
+        return [(0.2 if n == 50 else 0.25) * len(blend.parts) for n, blend in zip(recent, blends, strict=True)]
+
+    def value_of(blend: Blend) -> float:
+        return 10.0 if blend is LARGE else float(len(blend.parts))
+
+    shares = dict.fromkeys(two_parts[0], 0.5)
+    small = distilled(*two_parts, value_of, answering_ms, LARGE, shares, np.random.default_rng(0))
+
+    assert set(small.blend.config.candidates) == set(two_parts[0])
+    assert small.blend.config.recent_interactions == 50
+    assert small.kept == 0.2
 
 
 def test_what_is_timed_while_the_machine_has_more_to_do_is_not_refused(
