@@ -33,13 +33,14 @@ Columns = list[NDArray[np.float32]]
 
 
 def learned_weights(snapshot: Snapshot, stage: Stage, seed: int) -> dict[str, float] | None:
-    """Return what one event of each type weighs in a history, the heaviest 1.
+    """Return what one event of each type weighs in a history.
 
     What goes with the items of somebody's views, of their purchases and so on is scored apart, by the same ties; the
     weights are those with which the sum of these scores tells best what was bought next (conditional logit). They are
     in the place of ``SnapshotSettings.event_weights``, which item-to-item ties, affinities and all other sums of
-    interactions use. A type keeps its weight of there where that is 0 or less, for it is not to count, and where fewer
-    than ``LEAST_PEOPLE`` of those who are asked had it before.
+    interactions use, and the heaviest weighs as much as the heaviest of the same types does there. A type keeps its
+    weight of there where that is 0 or less, for it is not to count, and where fewer than ``LEAST_PEOPLE`` of those who
+    are asked had it before.
 
     Args:
         snapshot: Gives ids, catalog, and the weights so far.
@@ -52,8 +53,8 @@ def learned_weights(snapshot: Snapshot, stage: Stage, seed: int) -> dict[str, fl
     names, rng = snapshot.manifest.event_types, np.random.default_rng(seed)
     so_far = snapshot.manifest.settings.event_weights
     questions = stage.questions.sample(QUESTIONS, rng)
-    _, event_type = np.unique([questions.histories.users(), questions.histories.all.event_type], axis=1)
-    had_by = dict(zip(names, np.bincount(event_type, minlength=len(names)).tolist(), strict=True))
+    had = np.unique(questions.histories.users().astype(np.int64) * len(names) + questions.histories.all.event_type)
+    had_by = dict(zip(names, np.bincount(had % len(names), minlength=len(names)).tolist(), strict=True))
     count = [name for name in names if so_far.get(name, 0) > 0]
     types = [name for name in count if had_by[name] >= LEAST_PEOPLE]
     if len(types) < 2:
@@ -69,7 +70,8 @@ def learned_weights(snapshot: Snapshot, stage: Stage, seed: int) -> dict[str, fl
     weights = telling_weights(found, questions.relevant)
     if weights.max() < LEAST_WEIGHT:
         return None
-    return so_far | dict(zip(types, (weights / weights.max()).round(4).tolist(), strict=True))
+    weights *= max(so_far[name] for name in types) / weights.max()
+    return so_far | dict(zip(types, weights.round(4).tolist(), strict=True))
 
 
 def tied(ties: ItemToItem, ways: Sequence[NDArray[np.float32]], history: History, now: datetime) -> Columns:

@@ -27,7 +27,7 @@ CUTS: Final = 10
 """Into so many parts, at random, the interactions of a set without order are cut; those who are asked for one of them
 know all others, nearly as much as who answers the test."""
 QUESTIONS_IN_LESSONS: Final = 60_000
-"""So many are asked in lessons, as far as there are places, or parts that are cut."""
+"""So many at least are asked in lessons, as far as there are places, or parts that are cut."""
 LAST_SESSIONS_SHARE: Final = 0.07
 """Share of the sessions, the last ones, that is cut for validation; as many before them make lessons."""
 
