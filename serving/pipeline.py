@@ -26,7 +26,7 @@ from serving.sources import VIEW, Known, Source, anchored, source_of, write_scor
 from serving.variations import NO_LIMITS, Caps, Explored, gumbel
 
 FEW_ITEMS: Final = 2_000
-"""So few are quicker scored one and all than found among the candidates of the whole catalog."""
+"""Of so few a ranker looks at all where boosters or chance may lift any, or where its candidates are not enough."""
 SPARE_CANDIDATES: Final = 50
 """Asked for beyond those needed, since filters remove some."""
 WIDENED: Final = 8
@@ -117,6 +117,11 @@ class Plan:
     boosters: tuple[Booster, ...]
     booster_names: tuple[str, ...]
     caps: Caps | None
+
+    @property
+    def lifts(self) -> bool:
+        """Whether an item may come first that its ranker puts far behind."""
+        return bool(self.boosters or self.recipe.shuffle or self.recipe.explore)
 
 
 @dataclass(slots=True, eq=False)
@@ -376,7 +381,7 @@ class Pipeline:
             rows = self._best(asked, pool, pinned)
             if len(rows) == n or len(pool.items) in (before, self.n_items) or asked.query.only is not None:
                 break
-            wanted, before = wanted * WIDENED, len(pool.items)
+            wanted, before = self.n_items if self.n_items <= FEW_ITEMS else wanted * WIDENED, len(pool.items)
         if not len(rows):
             return None
         items, scores, parts, strongest = pool.at(rows, len(tier.names))
@@ -422,7 +427,7 @@ class Pipeline:
                     source.propose(known, pool, settings.candidates * times)
                 proposed = pool.items.copy()
                 pool.cleared(pool.n_parts, None)
-            elif n_known <= FEW_ITEMS or wanted >= n_known:
+            elif wanted >= n_known or (n_known <= FEW_ITEMS and asked.plan.lifts):
                 proposed = np.arange(n_known, dtype=np.int32)
             else:
                 proposed = ranker.proposed(asked.history, wanted, query.now)

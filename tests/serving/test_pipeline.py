@@ -1,10 +1,11 @@
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cache, reduce
 from operator import add
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import ClassVar
 from unittest.mock import patch
 
 import numpy as np
@@ -14,9 +15,10 @@ from hypothesis import strategies as st
 
 import serving.pipeline
 from features.errors import InvalidInput, NotFound
-from features.interactions import History
+from features.interactions import History, IntArray
 from models.bundle import Bundle
 from models.popularity import Popularity, PopularitySettings
+from models.scorer import Scores
 from serving.pipeline import Pipeline
 from serving.query import Query
 from serving.recipes import BUILT_IN, Recipe, Recipes, SourceSettings
@@ -188,6 +190,44 @@ def test_the_latest_published_items_fill_the_list_first(tmp_path: Path) -> None:
     pipeline = Pipeline(Bundle.of(world, [popularity], "popularity", NOW, "test"), Recipes.read(BUILT_IN))
     ranking = pipeline.rank(Query(History.empty(), NOW))
     assert [world.items.id(i) for i in ranking.items] == ["new", "middle", "old", "undated"]
+
+
+class ProposingTwo(Popularity):
+    """Proposes the two most popular items, however many are wanted, like a blend; it keeps how many it was to score."""
+
+    n_scored: ClassVar[list[int]] = []
+
+    def proposed(self, history: History, n: int, now: datetime) -> IntArray:
+        return self.candidates(history, 2, now)
+
+    def scores(self, history: History, items: IntArray, now: datetime) -> Scores:
+        self.n_scored.append(len(items))
+        return super().scores(history, items, now)
+
+
+@pytest.mark.parametrize(
+    ("n", "shuffle", "n_scored"),
+    [
+        (2, 0.0, [2]),  # what it proposes is enough
+        (3, 0.0, [2, 6]),  # it is not: the six that are shown are looked at
+        (2, 0.01, [6]),  # chance may lift any of them
+    ],
+)
+def test_a_ranker_of_a_small_catalog_scores_its_candidates_and_all_others_where_these_could_join(
+    n: int, shuffle: float, n_scored: list[int], tmp_path: Path
+) -> None:
+    events = [event(user_id, name) for user_id, names in BASKETS.items() for name in names]
+    world = snapshot(tmp_path / "snapshot", events, SHOP)
+    ranker = ProposingTwo.fit(world, PopularitySettings(), np.random.default_rng(0))
+    bundle = Bundle.of(world, [ranker], "popularity", NOW, "test")
+    pipeline = Pipeline(bundle, Recipes(recipes={"two": Recipe(ranker="popularity", shuffle=shuffle)}))
+    ProposingTwo.n_scored.clear()
+    with patch.object(serving.pipeline, "SPARE_CANDIDATES", 0):  # with as many to spare all of them are wanted
+        ranking = pipeline.rank(Query(History.empty(), NOW, recipe="two", n=n, seed=1))
+    assert [bundle.items.id(i) for i in ranking.items][:2] == ["tea", "milk"]
+    assert len(ranking.items) == n
+    assert set(ranking.scorers) == {"popularity"}
+    assert ProposingTwo.n_scored == n_scored
 
 
 KINDS = {row["item_id"]: row.get("kind", [None])[0] for row in SHOP}
