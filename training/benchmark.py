@@ -29,7 +29,7 @@ from features.snapshot_job import of_interactions
 from models.blend import Blend, BlendSettings
 from models.distilled import Distilled, DistilledSettings
 from models.merged import Merged, MergedSettings
-from models.scorer import Scorer
+from models.scorer import Scorer, Scores
 from models.weighted_sum import WeightedSum, WeightedSumSettings
 from training.chooser import BLENDS, PARTS, Choice, Data, best_settings, without_history
 from training.datasets import Protocol, Questions, read
@@ -67,6 +67,8 @@ QUESTIONS_ALONE: Final = 1_500
 """So many questions of the validation choose the settings of a part."""
 QUESTIONS_TOGETHER: Final = 15_000
 """So many choose the blend, at most; where the test knows the validation, its trees learn from them too."""
+QUESTIONS_TO_TELL: Final = 5_000
+"""So few do not tell blends apart: lessons that they did not learn from are asked beside them."""
 QUESTIONS_EXPLAINED: Final = 200
 QUESTIONS_DISTILLED: Final = 8_000
 """So many compare small blends with the large one."""
@@ -184,7 +186,8 @@ class Benchmark:
         questions, answered, lessons, more = self._asked(folders, counts, rng)
         for_test = self._begin_test(settings)
         few_lessons = lessons.some(ROWS_TO_CHOOSE, rng) if self._plan.learns_from_validation else lessons
-        found: list[tuple[dict[str, float], Blend, float]] = []
+        decisive = self._plan.metrics[-1]
+        found: list[tuple[float, dict[str, float], Blend, float]] = []
         # Trees whose leaves could not be filled learn nothing: the more rows they lack, the later they come.
         for config in sorted(BLENDS, key=lambda one: max(0, one.leaves * one.least_rows - len(few_lessons.right))):
             if found and monotonic() > self._until_s(SHARE_UNTIL_OTHER_TREES):
@@ -197,9 +200,10 @@ class Benchmark:
                 took_s = min(took_s, (process_time() - start_cpu_s) / config.threads)
             row_s = took_s / len(few_lessons.right)
             judged = answered.judged(blend.scores_of(answered.columns), self._plan.places)
-            found.append((self._measured(judged, len(answered.list_lengths)), blend, row_s))
-        decisive = self._plan.metrics[-1]
-        metrics, best, row_s = max(found, key=lambda one: one[0][decisive])
+            metrics = self._measured(judged, len(answered.list_lengths))
+            value = self._value(metrics[decisive], len(answered.list_lengths), blend, few_lessons)
+            found.append((value, metrics, blend, row_s))
+        _, metrics, best, row_s = max(found, key=lambda one: one[0])
         last, for_small = best, lessons
         if self._plan.learns_from_validation:
             rows = max(len(few_lessons.right), (self._until_s(SHARE_UNTIL_LAST_TREES) - monotonic()) / row_s)
@@ -269,6 +273,21 @@ class Benchmark:
             knowing, _ = self._rankers(chosen, REFIT)
             variants["refitted with the validation items"] = self._metrics(knowing, questions)
         return metrics, variants
+
+    def _value(self, reached: float, questions: int, blend: Blend, lessons: Lessons) -> float:
+        """Return what ``blend`` is chosen by: what it ``reached`` on so many ``questions`` of the validation.
+
+        Where these are few, it is the mean of that and of what blends of its kind reach on lessons that are new to
+        them.
+        """
+        if questions >= QUESTIONS_TO_TELL or len(lessons.list_lengths) < 2:
+            return reached
+
+        def scores(learned: Lessons, asked_for: Lessons) -> Scores:
+            return self._grown(blend.parts, learned, blend.config).scores_of(asked_for.columns)
+
+        total = self._measured(lessons.crossed(scores, self._plan.places), 1)[self._plan.metrics[-1]]
+        return (questions * reached + total) / (questions + len(lessons.list_lengths))
 
     def _grown(self, parts: Mapping[str, Scorer], lessons: Lessons, config: BlendSettings) -> Blend:
         with self._task("Grow trees", None):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -99,6 +99,18 @@ class Lessons:
         shown = place < places
         hit[question[shown], place[shown]] = self.right[order[shown]]
         return Judged(hit, self.relevant)
+
+    def crossed(self, scores: Callable[[Lessons, Lessons], Scores], places: int) -> Judged:
+        """Return what ``judged`` does of both halves of the lists, each by those ``scores`` that learned the other.
+
+        Args:
+            scores: Returns the scores of the rows of the second lessons, given the first to learn from.
+            places: See ``judged``.
+        """
+        early = np.arange(len(self.list_lengths)) < len(self.list_lengths) // 2
+        first, second = self._those(early), self._those(~early)
+        found = (first.judged(scores(second, first), places), second.judged(scores(first, second), places))
+        return Judged(np.concatenate([one.hit for one in found]), self.relevant)
 
 
 def lessons_of(

@@ -146,6 +146,28 @@ def test_a_list_shorter_than_the_places_is_judged_as_far_as_it_goes() -> None:
     assert asked.judged(np.array([1], np.float32), 3).hit.tolist() == [[True, False, False], [False, False, False]]
 
 
+def test_each_half_of_the_lists_is_answered_by_who_learned_the_other() -> None:
+    # The right ones of the first two lists have the value 1, those of the other two the value 2.
+    lessons = Lessons(
+        columns(1, 2, 2, 1, 2, 1, 1, 2),
+        np.array([True, False, False, True, True, False, False, True]),
+        np.array([2, 2, 2, 2]),
+        np.array([1, 1, 3, 1]),
+    )
+
+    def nearest_to_the_right(learned: Lessons, asked: Lessons) -> Scores:
+        assert (len(learned.list_lengths), len(asked.list_lengths)) == (2, 2)
+        right: Scores = learned.columns[learned.right].mean()
+        return -np.abs(asked.columns[:, 0] - right)
+
+    judged = lessons.crossed(nearest_to_the_right, 1)
+
+    assert judged.hit.tolist() == [[False]] * 4  # by whoever had learned them all would be found
+    assert judged.relevant.tolist() == [1, 1, 3, 1]
+    alike = Lessons(lessons.columns, lessons.columns[:, 0] == 2, lessons.list_lengths, lessons.relevant)
+    assert alike.crossed(nearest_to_the_right, 1).hit.tolist() == [[True]] * 4
+
+
 def test_in_the_sum_the_part_that_tells_counts_most_and_one_that_scores_nothing_is_left_out() -> None:
     parts: dict[str, Scorer] = {
         "right": fixed(1, 1, 1, 1, 9, 0),
