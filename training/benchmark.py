@@ -86,7 +86,8 @@ LEAST_SHARE_TO_ASK: Final = 0.1
 """Share of the budget in which it is asked even where fits took so long that no time is left: trees that learned from
 few lists are worse than parts whose settings are."""
 ROWS_TO_CHOOSE: Final = 700_000
-"""So many of them tell which blend is best, where the best is grown again with the validation."""
+"""So many of them tell which blend is best, where the best is grown again with the validation, and of those that few
+questions do not tell apart; see ``QUESTIONS_TO_TELL``."""
 SHARE_UNTIL_OTHER_TREES: Final = 0.6
 """Share of the budget after which no other trees are begun."""
 SHARE_UNTIL_LAST_TREES: Final = 0.86
@@ -187,7 +188,7 @@ class Benchmark:
         for_test = self._begin_test(settings)
         few_lessons = lessons.some(ROWS_TO_CHOOSE, rng) if self._plan.learns_from_validation else lessons
         decisive = self._plan.metrics[-1]
-        found: list[tuple[float, dict[str, float], Blend, float]] = []
+        found: list[tuple[dict[str, float], Blend, float]] = []
         # Trees whose leaves could not be filled learn nothing: the more rows they lack, the later they come.
         for config in sorted(BLENDS, key=lambda one: max(0, one.leaves * one.least_rows - len(few_lessons.right))):
             if found and monotonic() > self._until_s(SHARE_UNTIL_OTHER_TREES):
@@ -200,10 +201,12 @@ class Benchmark:
                 took_s = min(took_s, (process_time() - start_cpu_s) / config.threads)
             row_s = took_s / len(few_lessons.right)
             judged = answered.judged(blend.scores_of(answered.columns), self._plan.places)
-            metrics = self._measured(judged, len(answered.list_lengths))
-            value = self._value(metrics[decisive], len(answered.list_lengths), blend, few_lessons)
-            found.append((value, metrics, blend, row_s))
-        _, metrics, best, row_s = max(found, key=lambda one: one[0])
+            found.append((self._measured(judged, len(answered.list_lengths)), blend, row_s))
+
+        def value(one: tuple[dict[str, float], Blend, float]) -> float:
+            return self._value(one[0][decisive], len(answered.list_lengths), one[1], few_lessons)
+
+        metrics, best, row_s = max(found, key=value) if len(found) > 1 else found[0]
         last, for_small = best, lessons
         if self._plan.learns_from_validation:
             rows = max(len(few_lessons.right), (self._until_s(SHARE_UNTIL_LAST_TREES) - monotonic()) / row_s)
@@ -282,6 +285,7 @@ class Benchmark:
         """
         if questions >= QUESTIONS_TO_TELL or len(lessons.list_lengths) < 2:
             return reached
+        lessons = lessons.some(ROWS_TO_CHOOSE, np.random.default_rng(self._seed))
 
         def scores(learned: Lessons, asked_for: Lessons) -> Scores:
             return self._grown(blend.parts, learned, blend.config).scores_of(asked_for.columns)
